@@ -1,0 +1,120 @@
+"""Which code runs an op, and why.
+
+The type of the arrays picks the device.  On the CPU the order is: the ``backend=``
+argument, ``with use_backend(name):``, the variable ``BACKHAND_BACKEND``, else the best
+backend that the op has and this machine can run.  A backend that was asked for and is
+missing raises ``BackendUnavailable``: nothing falls back in silence.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+# Fastest first: the order in which a backend is chosen when none is named.
+CPU_ORDER = ("native", "numba", "numpy")
+BACKENDS = ("numpy", "numba", "native", "cuda", "emulated")
+
+_asked_for: ContextVar[str | None] = ContextVar("backhand_backend", default=None)
+
+
+class BackendUnavailable(RuntimeError):
+    """A backend was asked for by name and cannot run here, or lacks the op."""
+
+
+class Status(NamedTuple):
+    available: bool
+    reason: str
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Run every op in the block on ``name``; raises at once if it is unknown or missing."""
+    _require(name)
+    token = _asked_for.set(name)
+    try:
+        yield
+    finally:
+        _asked_for.reset(token)
+
+
+def backends() -> dict[str, Status]:
+    """Every backend with its status and the reason for it."""
+    return {name: _status(name) for name in BACKENDS}
+
+
+@cache
+def _status(name: str) -> Status:
+    if name == "numpy":
+        return Status(True, f"NumPy {np.__version__}, the reference")
+    if name == "native":
+        try:
+            native = importlib.import_module("backhand._native")
+        except ImportError as error:
+            return Status(
+                False,
+                f"the compiled module is missing ({error}); install a C++ compiler and "
+                "reinstall with BACKHAND_NATIVE=1",
+            )
+        return Status(True, f"compiled by {native.compiler}")
+    return Status(False, f"no op of this version has a {name} form")
+
+
+def _require(name: str) -> None:
+    if name not in BACKENDS:
+        raise ValueError(f"unknown backend {name!r}; there are {', '.join(BACKENDS)}")
+    status = _status(name)
+    if not status.available:
+        raise BackendUnavailable(f"backend {name!r} is not available: {status.reason}")
+
+
+def is_device_array(x: object) -> bool:
+    """True for arrays that live on a GPU (they carry ``__cuda_array_interface__``)."""
+    return not isinstance(x, np.ndarray) and hasattr(x, "__cuda_array_interface__")
+
+
+class Op:
+    """The backends of one op family: ``Op(__name__, numpy="reference", native="native")``."""
+
+    def __init__(self, package: str, **modules: str) -> None:
+        self.package = package
+        self.name = package.rpartition(".")[2]
+        self.modules = modules
+
+    def resolve(self, backend: str | None, *arrays: Any) -> str:
+        """Name of the backend that will run; complex arrays always run the reference."""
+        if any(getattr(a, "dtype", None) is not None and a.dtype.kind == "c" for a in arrays):
+            return "numpy"
+        on_device = any(is_device_array(a) for a in arrays)
+        name = backend or _asked_for.get() or os.environ.get("BACKHAND_BACKEND")
+        if on_device and name is None:
+            name = "cuda"
+        if on_device != (name == "cuda"):
+            raise BackendUnavailable(
+                f"{self.name}: backend {name!r} and arrays in "
+                f"{'device' if on_device else 'host'} memory do not go together"
+            )
+        if name is None:
+            return next(n for n in CPU_ORDER if n in self.modules and _status(n).available)
+        _require(name)
+        if name not in self.modules:
+            raise BackendUnavailable(
+                f"{self.name} has no {name} form, only {', '.join(self.modules)}; "
+                "leave the backend out to take the best one per op"
+            )
+        return name
+
+    def pick(self, backend: str | None, *arrays: Any) -> ModuleType:
+        """The module that will run."""
+        return self.implementation(self.resolve(backend, *arrays))
+
+    def implementation(self, name: str) -> ModuleType:
+        return importlib.import_module(f"{self.package}.{self.modules[name]}")

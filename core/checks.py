@@ -1,0 +1,75 @@
+"""Argument checks, in one place: ``check("linear", x=(x, "... I"), W=(W, "I O"))``.
+
+A pattern is a list of size letters; ``...`` stands for any leading axes.  A letter means
+one size in the whole call, and a number means itself.  Float arguments must share one dtype.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from backhand._types import Array
+
+
+@cache
+def _parse(pattern: str) -> tuple[bool, tuple[str, ...]]:
+    letters = tuple(pattern.split())
+    leading = bool(letters) and letters[0] == "..."
+    return leading, letters[1:] if leading else letters
+
+
+def check(op: str, **arguments: tuple[Array, str]) -> dict[str, Any]:
+    """Sizes by letter (``"..."``: the leading shape); raises naming op, argument and both sides."""
+    sizes: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    dtype, dtype_from = None, ""
+    for name, (array, pattern) in arguments.items():
+        leading, letters = _parse(pattern)
+        if not hasattr(array, "dtype"):
+            raise TypeError(f"{op}: {name} must be an array, got {type(array).__name__}")
+        shape = array.shape
+        if len(shape) < len(letters) or (not leading and len(shape) != len(letters)):
+            raise ValueError(f"{op}: {name} must have shape ({_show(pattern)}), got {shape}")
+        split = len(shape) - len(letters)
+        if leading:
+            _bind(op, name, pattern, shape, sizes, origin, "...", shape[:split])
+        for letter, size in zip(letters, shape[split:], strict=True):
+            if letter.isdigit():
+                if size != int(letter):
+                    raise ValueError(
+                        f"{op}: {name} must have shape ({_show(pattern)}), got {shape}"
+                    )
+            else:
+                _bind(op, name, pattern, shape, sizes, origin, letter, size)
+        if array.dtype.kind in "fc":
+            if dtype is not None and array.dtype != dtype:
+                raise TypeError(
+                    f"{op}: {name} is {array.dtype} but {dtype_from} is {dtype}; "
+                    "convert one of them, backhand never casts silently"
+                )
+            dtype, dtype_from = array.dtype, name
+    return sizes
+
+
+def _bind(
+    op: str,
+    name: str,
+    pattern: str,
+    shape: tuple[int, ...],
+    sizes: dict[str, Any],
+    origin: dict[str, str],
+    letter: str,
+    size: Any,
+) -> None:
+    expected = sizes.setdefault(letter, size)
+    source = origin.setdefault(letter, name)
+    if expected != size:
+        raise ValueError(
+            f"{op}: {name} must have shape ({_show(pattern)}) with {letter} = {expected} "
+            f"(from {source}), got {shape}"
+        )
+
+
+def _show(pattern: str) -> str:
+    return ", ".join(pattern.split())

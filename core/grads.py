@@ -1,0 +1,199 @@
+"""Gradient twins: the same tree as a model or layer, with accumulators for leaves.
+
+``g = grads_like(model)``; a backward adds into ``g.encoder.W``; ``g.flush()`` ends it.
+``NO_GRAD`` takes the place of a twin when nobody wants those gradients.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Any, Final
+
+from backhand._types import Array
+from backhand.numerics import xp_of
+from backhand.params import Params, children, is_leaf, table_of
+
+
+class Accumulator:
+    """Sums the gradient of one parameter in a view of the gradient vector."""
+
+    __slots__ = ("_fresh", "_pending", "_view")
+
+    def __init__(self, view: Array, pending: list[tuple[Accumulator, Array, Array]] | None) -> None:
+        self._view = view
+        self._fresh = True  # nothing added yet: the view holds old numbers
+        self._pending = pending
+
+    @property
+    def array(self) -> Array:
+        """The sum so far, as a view of the gradient vector, in the parameter's shape."""
+        if self._fresh:
+            self._view[...] = 0
+            self._fresh = False
+        return self._view
+
+    def add(self, d: Array) -> None:
+        """+= d, of the parameter's own shape."""
+        if d.shape != self._view.shape:
+            raise ValueError(f"gradient has shape {d.shape}, its parameter {self._view.shape}")
+        if self._fresh:
+            self._view[...] = d
+            self._fresh = False
+        else:
+            self._view += d
+
+    def add_rows(self, dy: Array) -> None:
+        """+= dy summed over its leading axes (the gradient of a broadcast)."""
+        rows = dy.reshape(-1, self._view.size)
+        # As a product: blocked sums, where a plain sum over axis 0 rounds once per row.
+        self.add((xp_of(dy).ones(len(rows), dy.dtype) @ rows).reshape(self._view.shape))
+
+    def add_outer(self, x: Array, dy: Array) -> None:
+        """+= x.T @ dy over all leading axes; at ``flush()`` where products are deferred."""
+        if self._pending is None:
+            self._product(_rows(x), _rows(dy))
+        else:
+            self._pending.append((self, _rows(x), _rows(dy)))
+
+    def _product(self, x: Array, dy: Array) -> None:
+        if self._fresh and x.dtype == dy.dtype == self._view.dtype:
+            xp_of(x).matmul(x.T, dy, out=self._view)
+            self._fresh = False
+        else:
+            self.add(x.T @ dy)
+
+
+def _rows(x: Array) -> Array:
+    return x.reshape(-1, x.shape[-1])
+
+
+class Twin:
+    """A node of the gradient tree: attributes as in the layer, indices as in a list."""
+
+    def __init__(self, members: dict[str, Any]) -> None:
+        self.__dict__.update(members)
+
+    def __getitem__(self, i: int) -> Any:
+        members = list(self.__dict__.values())
+        return members[i]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self.__dict__.values()))
+
+    def __reversed__(self) -> Iterator[Any]:
+        return reversed(list(self.__dict__.values()))
+
+
+class Grads:
+    """The root of a gradient tree.  Attributes are the twin's; ``vector`` is its storage."""
+
+    def __init__(self, tree: Any, vector: Array | None = None, defer: bool = False) -> None:
+        table = getattr(tree, "params", None)
+        table = table.table if isinstance(table, Params) else table_of(tree)
+        if vector is None:
+            first = next(_arrays(tree))
+            size = table[-1].offset + table[-1].size
+            vector = xp_of(first).zeros(size, first.dtype)
+        self.params = Params(vector, table)
+        self._waiting: list[tuple[Accumulator, Array, Array]] = []
+        self._leaves: list[Accumulator] = []
+        self._twin = self._build(tree, "", self._waiting if defer else None)
+
+    @property
+    def vector(self) -> Array:
+        """The whole gradient, flat, laid out as the parameters; complete after ``flush()``."""
+        return self.params.vector
+
+    def part(self, name: str) -> Array:
+        return self.params.part(name)
+
+    def flush(self) -> None:
+        """End a backward: run the deferred products, zero what received nothing."""
+        by_leaf: dict[int, tuple[Accumulator, list[Array], list[Array]]] = {}
+        for leaf, x, dy in self._waiting:
+            _, xs, dys = by_leaf.setdefault(id(leaf), (leaf, [], []))
+            xs.append(x)
+            dys.append(dy)
+        self._waiting.clear()
+        for leaf, xs, dys in by_leaf.values():
+            xp = xp_of(dys[0])
+            if len(xs) == 1:
+                leaf._product(xs[0], dys[0])
+            else:
+                leaf._product(xp.concatenate(xs), xp.concatenate(dys))
+        for leaf in self._leaves:
+            _ = leaf.array
+
+    def zero(self) -> None:
+        """Forget everything that was added; the next additions start from zero."""
+        self._waiting.clear()
+        for leaf in self._leaves:
+            leaf._fresh = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_twin"], name)
+
+    def __getitem__(self, i: int) -> Any:
+        return self._twin[i]
+
+    def _build(self, node: Any, prefix: str, pending: Any) -> Any:
+        members: dict[str, Any] = {}
+        for name, value in children(node):
+            if is_leaf(value):
+                members[name] = Accumulator(self.params[prefix + name], pending)
+                self._leaves.append(members[name])
+            elif dataclasses.is_dataclass(value) or isinstance(value, list | tuple):
+                members[name] = self._build(value, f"{prefix}{name}.", pending)
+            else:
+                members[name] = NO_GRAD  # keeps the positions of a mixed list
+        return Twin(members)
+
+
+def _arrays(node: Any) -> Iterator[Array]:
+    for _, value in children(node):
+        if is_leaf(value):
+            yield value
+        else:
+            yield from _arrays(value)
+
+
+def grads_like(tree: Any, vector: Array | None = None, defer: bool = False) -> Grads:
+    """A gradient twin of a model or layer, over ``vector`` (P,) or a new one.
+
+    ``defer=True`` keeps the operands of ``add_outer`` and multiplies them at ``flush()``,
+    one product per parameter: for layers called at many time steps with few rows.
+    """
+    return Grads(tree, vector, defer)
+
+
+class _NoGrad:
+    """Takes every gradient and keeps none; also costs none, as products are never formed."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> _NoGrad:
+        if name.startswith("__"):  # let copy, pickle and NumPy see an ordinary object
+            raise AttributeError(name)
+        return self
+
+    def __getitem__(self, i: Any) -> _NoGrad:
+        return self
+
+    def __iter__(self) -> Iterator[_NoGrad]:
+        return itertools.repeat(self)
+
+    def __reversed__(self) -> Iterator[_NoGrad]:
+        return itertools.repeat(self)
+
+    def __repr__(self) -> str:
+        return "NO_GRAD"
+
+    def add(self, d: Array) -> None: ...
+    def add_rows(self, dy: Array) -> None: ...
+    def add_outer(self, x: Array, dy: Array) -> None: ...
+    def flush(self) -> None: ...
+
+
+NO_GRAD: Final = _NoGrad()

@@ -1,0 +1,1 @@
+"""Layers: ``y, backward = layer(x)``, then ``dx = backward(dy, g)``."""

@@ -1,0 +1,123 @@
+"""The interface that every model has, and the few types that cross it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, Self
+
+from backhand._types import Array, DType, Shape
+from backhand.noise import Noise
+from backhand.params import Params
+
+
+class Batch(NamedTuple):
+    """Some data: ``index`` (B,) are datum numbers, the key of all noise drawn for them.
+
+    x: (B, ...) vectors or pictures; (B, n, ...) sets; (B, T) token numbers with ``mask``.
+    """
+
+    x: Array
+    index: Array
+    y: Array | None = None
+    mask: Array | None = None
+
+
+class DataSpec(NamedTuple):
+    """What a model must know of the data before it sees any.
+
+    shape: of one datum; kind: "binary" {0, 1}, "unit" [0, 1], "real", or "text".
+    """
+
+    shape: Shape
+    kind: str
+
+
+class Gaussian(NamedTuple):
+    """A diagonal Gaussian: mean and logvar, (..., Z) each."""
+
+    mean: Array
+    logvar: Array
+
+
+class Draw(NamedTuple):
+    """Samples x from the model and the means they were drawn around, (n, *shape) each."""
+
+    x: Array
+    mean: Array
+
+
+class Weights(NamedTuple):
+    """How the trained objective weighs the terms; the reported bound never does.
+
+    free_bits: nats per latent dimension below which the batch mean of its KL is not reduced.
+    """
+
+    likelihood: float = 1.0
+    kl: float = 1.0
+    free_bits: float = 0.0
+
+
+UNWEIGHTED = Weights()
+
+
+class Bound(NamedTuple):
+    """A lower bound on log p(x), in nats per example.
+
+    value (B,): the bound.  terms: its parts, (B,) each, unweighted.  objective (B,): what is
+    trained, ``value`` unless weights were given.
+    backward(d_objective=None, g=NO_GRAD, keep=False) adds to ``g`` the gradient of
+    sum(d_objective * objective); None stands for 1/B, the mean.  ``keep`` leaves the saved
+    arrays of recurrent models in place for another call.
+    """
+
+    value: Array
+    terms: Mapping[str, Array]
+    objective: Array
+    backward: Callable[..., None]
+
+
+class Objective(NamedTuple):
+    """A method that returns a Bound to be raised, and the parts that it trains (none: all)."""
+
+    method: str = "bound"
+    parts: tuple[str, ...] = ()
+
+
+DEFAULT_OBJECTIVES = (Objective(),)
+
+
+class Model(Protocol):
+    """What ``fit``, ``evaluate`` and the command line ask of a model.
+
+    ``Config`` is a frozen dataclass whose defaults are the CPU preset; ``create`` builds a
+    model, with data-dependent initial values where ``x`` (training data) is given.
+    """
+
+    Config: type
+    config: Any
+    spec: DataSpec
+    params: Params
+    objectives: tuple[Objective, ...]
+
+    @classmethod
+    def create(
+        cls, config: Any, spec: DataSpec, x: Array | None = None, seed: int = 0, dtype: Any = "float32"
+    ) -> Self: ...
+
+    def over(self, vector: Array) -> Self: ...
+
+    def bound(self, batch: Batch, noise: Noise, k: int = 1, weights: Weights = UNWEIGHTED) -> Bound: ...
+
+    def log_weights(self, batch: Batch, noise: Noise, k: int) -> Array:
+        """log p(x, z) - log q(z|x) of k draws per datum, (k, B); memory beyond that is flat in k."""
+
+    def encode(self, batch: Batch) -> Gaussian: ...
+
+    def sample(self, n: int, noise: Noise, given: Any = None) -> Draw: ...
+
+    def reconstruct(self, batch: Batch, noise: Noise) -> Array: ...
+
+
+__all__ = [
+    "DEFAULT_OBJECTIVES", "UNWEIGHTED", "Batch", "Bound", "DType", "DataSpec", "Draw", "Gaussian", "Model", "Objective", "Weights",
+]

@@ -1,0 +1,1 @@
+"""Models: one file each, from the paper's equations to the sampling."""

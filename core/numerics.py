@@ -1,0 +1,60 @@
+"""Elementary functions that are stable far out and exact under complex step.
+
+Every function takes real or complex arrays.  Branches are taken on the real part, so that
+an imaginary perturbation carries the derivative of the branch that is really used.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from backhand._types import Array
+
+
+def xp_of(x: Any) -> Any:
+    """The array module of ``x``: NumPy, or CuPy for arrays on a GPU."""
+    if isinstance(x, np.ndarray | np.generic):
+        return np
+    module = sys.modules.get(type(x).__module__.partition(".")[0])
+    return module if module is not None and hasattr(module, "ndarray") else np
+
+
+def magnitude(x: Array) -> Array:
+    """|x| as an analytic function on each side of Re x = 0 (NumPy's abs of a complex is not)."""
+    xp = xp_of(x)
+    return xp.abs(x) if x.dtype.kind == "f" else xp.where(x.real < 0, -x, x)
+
+
+def maximum(x: Array, floor: float) -> Array:
+    """max(x, floor), decided on the real part."""
+    xp = xp_of(x)
+    return xp.where(x.real < floor, x.dtype.type(floor), x)
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)) in the form that neither overflows nor loses the tails' symmetry."""
+    xp = xp_of(x)
+    half = x.dtype.type(0.5)
+    return half * (xp.tanh(half * x) + x.dtype.type(1))
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))."""
+    xp = xp_of(x)
+    return maximum(x, 0.0) + xp.log1p(xp.exp(-magnitude(x)))
+
+
+def log_mean_exp(x: Array, axis: int = 0) -> Array:
+    """log mean exp along ``axis``, with the maximum taken out first.
+
+    A slice that is -inf throughout gives -inf; one that holds +inf or NaN gives that.
+    """
+    xp = xp_of(x)
+    top = xp.max(x.real, axis=axis, keepdims=True)
+    shift = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
+    mean = xp.mean(xp.exp(x - shift), axis=axis)
+    with np.errstate(divide="ignore"):
+        return xp.log(mean) + xp.squeeze(shift, axis=axis)
