@@ -1,7 +1,8 @@
 """Argument checks, in one place: ``check("linear", x=(x, "... I"), W=(W, "I O"))``.
 
 A pattern is a list of size letters; ``...`` stands for any leading axes.  A letter means
-one size in the whole call, and a number means itself.  Float arguments must share one dtype.
+one size in the whole call, and a number means itself.  Float arguments must share one
+precision; a complex argument goes with real ones of its own precision (complex step).
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from backhand._types import Array
+import numpy as np
+
+from backhand._types import Array, DType
 
 
 @cache
@@ -43,7 +46,7 @@ def check(op: str, **arguments: tuple[Array, str]) -> dict[str, Any]:
             else:
                 _bind(op, name, pattern, shape, sizes, origin, letter, size)
         if array.dtype.kind in "fc":
-            if dtype is not None and array.dtype != dtype:
+            if dtype is not None and array.dtype != dtype and _real(array.dtype) != _real(dtype):
                 raise TypeError(
                     f"{op}: {name} is {array.dtype} but {dtype_from} is {dtype}; "
                     "convert one of them, backhand never casts silently"
@@ -69,6 +72,10 @@ def _bind(
             f"{op}: {name} must have shape ({_show(pattern)}) with {letter} = {expected} "
             f"(from {source}), got {shape}"
         )
+
+
+def _real(dtype: DType) -> DType:
+    return np.empty(0, dtype).real.dtype
 
 
 def _show(pattern: str) -> str:

@@ -101,12 +101,19 @@ class Model(Protocol):
 
     @classmethod
     def create(
-        cls, config: Any, spec: DataSpec, x: Array | None = None, seed: int = 0, dtype: Any = "float32"
+        cls,
+        config: Any,
+        spec: DataSpec,
+        x: Array | None = None,
+        seed: int = 0,
+        dtype: Any = "float32",
     ) -> Self: ...
 
     def over(self, vector: Array) -> Self: ...
 
-    def bound(self, batch: Batch, noise: Noise, k: int = 1, weights: Weights = UNWEIGHTED) -> Bound: ...
+    def bound(
+        self, batch: Batch, noise: Noise, k: int = 1, weights: Weights = UNWEIGHTED
+    ) -> Bound: ...
 
     def log_weights(self, batch: Batch, noise: Noise, k: int) -> Array:
         """log p(x, z) - log q(z|x) of k draws per datum, (k, B); memory beyond that is flat in k."""
@@ -119,5 +126,15 @@ class Model(Protocol):
 
 
 __all__ = [
-    "DEFAULT_OBJECTIVES", "UNWEIGHTED", "Batch", "Bound", "DType", "DataSpec", "Draw", "Gaussian", "Model", "Objective", "Weights",
+    "DEFAULT_OBJECTIVES",
+    "UNWEIGHTED",
+    "Batch",
+    "Bound",
+    "DType",
+    "DataSpec",
+    "Draw",
+    "Gaussian",
+    "Model",
+    "Objective",
+    "Weights",
 ]

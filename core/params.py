@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from backhand._types import Array, Shape
@@ -43,7 +43,9 @@ class Params:
 
     def range_of(self, part: str) -> slice:
         """The slice of the vector that holds ``part``; ``""`` is all of it."""
-        inside = [e for e in self.table if not part or e.name == part or e.name.startswith(part + ".")]
+        inside = [
+            e for e in self.table if not part or e.name == part or e.name.startswith(part + ".")
+        ]
         if not inside:
             raise KeyError(f"no part {part!r}; there are {', '.join(self.parts)}")
         return slice(inside[0].offset, inside[-1].offset + inside[-1].size)
@@ -106,12 +108,23 @@ def constants(tree: Any, prefix: str = "") -> dict[str, Array]:
     found: dict[str, Array] = {}
     if dataclasses.is_dataclass(tree):
         for field in dataclasses.fields(tree):
-            if field.metadata.get("constant"):
+            if field.metadata.get("constant") and getattr(tree, field.name) is not None:
                 found[prefix + field.name] = getattr(tree, field.name)
     for name, value in children(tree):
         if not is_leaf(value):
             found.update(constants(value, f"{prefix}{name}."))
     return found
+
+
+def assign_constants(tree: Any, values: Mapping[str, Array]) -> None:
+    """Write ``values`` into the tree's constants; names and shapes must be the tree's own."""
+    own = constants(tree)
+    if own.keys() != values.keys():
+        raise ValueError(f"constants are {sorted(own)}, got {sorted(values)}")
+    for name, array in own.items():
+        if array.shape != values[name].shape:
+            raise ValueError(f"constant {name} has shape {array.shape}, got {values[name].shape}")
+        array[...] = values[name]
 
 
 def table_of(tree: Any) -> tuple[Entry, ...]:
@@ -163,7 +176,7 @@ def _cast_constants(tree: Any, vector: Array) -> Any:
     for field in dataclasses.fields(tree):
         value = getattr(tree, field.name)
         if field.metadata.get("constant"):
-            value = xp.asarray(value, dtype=real)
+            value = None if value is None else xp.asarray(value, dtype=real)
         elif not is_leaf(value):
             value = _cast_constants(value, vector)
         object.__setattr__(new, field.name, value)

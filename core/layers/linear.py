@@ -1,0 +1,37 @@
+"""The affine map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from backhand._types import Array
+from backhand.checks import check
+from backhand.layers.initial import Initial
+
+
+@dataclass
+class Linear:
+    """y = x W + b.   x: (..., I), W: (I, O), b: (O,), y: (..., O).
+
+    Where x is data, ``need_x=False`` saves the backward the product for dx.
+    """
+
+    W: Array
+    b: Array
+
+    @classmethod
+    def create(cls, initial: Initial, inputs: int, outputs: int) -> Self:
+        return cls(initial.glorot(inputs, outputs), initial.zeros(outputs))
+
+    def __call__(self, x: Array) -> tuple[Array, Callable[..., Any]]:
+        check("Linear", x=(x, "... I"), W=(self.W, "I O"), b=(self.b, "O"))
+        y = x @ self.W + self.b
+
+        def backward(dy: Array, g: Any, need_x: bool = True) -> Array | None:
+            g.W.add_outer(x, dy)
+            g.b.add_rows(dy)
+            return dy @ self.W.T if need_x else None
+
+        return y, backward

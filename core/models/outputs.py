@@ -1,0 +1,150 @@
+"""What a decoder ends in: the parameters of p(x | h) and its log-likelihood.
+
+logp, backward = output(h, x)        h (K, B, H), x (B, D) data, logp (K, B) nats
+dh = backward(d_logp, g)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from backhand._types import Array
+from backhand.distributions import bernoulli, gaussian
+from backhand.layers import GaussianHead, Initial, Linear
+from backhand.noise import Noise
+from backhand.numerics import sigmoid, xp_of
+from backhand.params import constant
+
+
+@dataclass
+class BernoulliOutput:
+    """Independent Bernoulli variables; the linear map gives their logits."""
+
+    linear: Linear
+
+    @classmethod
+    def create(cls, initial: Initial, inputs: int, data_mean: Array) -> Self:
+        """The bias starts at the logit of the data's mean, clipped to [0.001, 0.999]."""
+        linear = Linear.create(initial, inputs, data_mean.size)
+        p = np.clip(data_mean.astype(np.float64), 0.001, 0.999)
+        linear.b[...] = np.log(p / (1 - p))
+        return cls(linear)
+
+    def __call__(self, h: Array, x: Array) -> tuple[Array, Callable[..., Any]]:
+        logits, back_linear = self.linear(h)  # (K, B, D)
+        logp, back_bernoulli = bernoulli(x, logits)  # (K, B)
+
+        def backward(d_logp: Array, g: Any, need_x: bool = True) -> Array | None:
+            return back_linear(back_bernoulli(d_logp), g.linear, need_x)  # type: ignore[no-any-return]
+
+        return logp, backward
+
+    def mean(self, h: Array) -> Array:
+        return sigmoid(self.linear(h)[0])
+
+    def draw(self, h: Array, noise: Noise, index: Array) -> Array:
+        mean = self.mean(h)
+        u = noise.uniform("observation", index, mean.shape[1:], dtype=mean.dtype)
+        return (u < mean).astype(mean.dtype)
+
+
+@dataclass
+class GaussianOutput:
+    """Independent Gaussians with one variance for everything, trained or fixed.
+
+    log_std: (1,) where it is trained ("shared"), else None and ``fixed_log_std`` holds it.
+    """
+
+    linear: Linear
+    log_std: Array | None
+    fixed_log_std: Array | None = constant()
+
+    @classmethod
+    def create(
+        cls, initial: Initial, inputs: int, data_mean: Array, std: float, trained: bool
+    ) -> Self:
+        linear = Linear.create(initial, inputs, data_mean.size)
+        linear.b[...] = data_mean
+        log_std = initial.full(math.log(std), 1)
+        return cls(linear, log_std, None) if trained else cls(linear, None, log_std)
+
+    def _logvar(self, size: int) -> Array:
+        s = self.fixed_log_std if self.log_std is None else self.log_std
+        assert s is not None
+        return xp_of(s).broadcast_to(s + s, (size,))  # type: ignore[no-any-return]
+
+    def __call__(self, h: Array, x: Array) -> tuple[Array, Callable[..., Any]]:
+        mean, back_linear = self.linear(h)  # (K, B, D)
+        logp, back_gaussian = gaussian(x, mean, self._logvar(mean.shape[-1]))  # (K, B)
+
+        def backward(d_logp: Array, g: Any, need_x: bool = True) -> Array | None:
+            dmean, dlogvar = back_gaussian(d_logp)  # (K, B, D), (D,)
+            if self.log_std is not None:
+                g.log_std.add(2 * dlogvar.sum(keepdims=True))
+            return back_linear(dmean, g.linear, need_x)  # type: ignore[no-any-return]
+
+        return logp, backward
+
+    def mean(self, h: Array) -> Array:
+        return self.linear(h)[0]
+
+    def draw(self, h: Array, noise: Noise, index: Array) -> Array:
+        mean = self.mean(h)
+        return _around(mean, self._logvar(mean.shape[-1]), noise, index)
+
+
+@dataclass
+class LearnedGaussianOutput:
+    """Independent Gaussians whose variances the decoder gives, per datum and dimension."""
+
+    head: GaussianHead
+
+    @classmethod
+    def create(
+        cls, initial: Initial, inputs: int, data_mean: Array, std: float, bound: float
+    ) -> Self:
+        head = GaussianHead.create(initial, inputs, data_mean.size, bound)
+        head.linear.b[: data_mean.size] = data_mean
+        head.linear.b[data_mean.size :] = math.log(std)
+        return cls(head)
+
+    def __call__(self, h: Array, x: Array) -> tuple[Array, Callable[..., Any]]:
+        p, back_head = self.head(h)  # (K, B, D) each
+        logp, back_gaussian = gaussian(x, p.mean, p.logvar)  # (K, B)
+
+        def backward(d_logp: Array, g: Any, need_x: bool = True) -> Array | None:
+            return back_head(*back_gaussian(d_logp), g.head, need_x)  # type: ignore[no-any-return]
+
+        return logp, backward
+
+    def mean(self, h: Array) -> Array:
+        return self.head(h)[0].mean
+
+    def draw(self, h: Array, noise: Noise, index: Array) -> Array:
+        p = self.head(h)[0]
+        return _around(p.mean, p.logvar, noise, index)
+
+
+Output = BernoulliOutput | GaussianOutput | LearnedGaussianOutput
+
+
+def create_output(
+    kind: str, variance: str, initial: Initial, inputs: int, data_mean: Array, std: float,
+    bound: float,
+) -> Output:  # fmt: skip
+    """The output layer of that kind ("bernoulli", "gaussian") and variance, see VAEConfig."""
+    if kind == "bernoulli":
+        return BernoulliOutput.create(initial, inputs, data_mean)
+    if variance == "learned":
+        return LearnedGaussianOutput.create(initial, inputs, data_mean, std, bound)
+    return GaussianOutput.create(initial, inputs, data_mean, std, trained=variance == "shared")
+
+
+def _around(mean: Array, logvar: Array, noise: Noise, index: Array) -> Array:
+    eps = noise.normal("observation", index, mean.shape[1:], dtype=mean.dtype)
+    return mean + xp_of(mean).exp(logvar.dtype.type(0.5) * logvar) * eps  # type: ignore[no-any-return]

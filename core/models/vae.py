@@ -1,0 +1,232 @@
+"""Variational autoencoder with one stochastic layer (Kingma & Welling, ICLR 2014).
+
+    q(z|x) = N(mean(x), diag exp(logvar(x)))      z = mean + exp(logvar/2) eps
+    log p(x) >= E_q [ log p(x|z) ] - KL( q(z|x) || N(0, I) )                      (the bound)
+    log w_i  = log p(x|z_i) + log p(z_i) - log q(z_i|x)                 (importance weights)
+
+Sizes: B data, K samples, D = values per datum, H = last hidden width, Z latent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+import numpy as np
+
+from backhand._types import Array
+from backhand.distributions import latent, log_ratio
+from backhand.grads import NO_GRAD
+from backhand.layers import MLP, GaussianHead, Initial
+from backhand.model import (
+    DEFAULT_OBJECTIVES, UNWEIGHTED, Batch, Bound, DataSpec, Draw, Gaussian, Weights,
+)  # fmt: skip
+from backhand.models.networks import Decoder, Encoder
+from backhand.models.outputs import create_output
+from backhand.models.scaling import Scaling
+from backhand.noise import Noise
+from backhand.numerics import xp_of
+from backhand.params import Packed
+
+CHUNK = 1 << 20  # values of the largest array while log weights are computed
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """hidden: widths of the encoder, mirrored in the decoder; () makes both affine.
+
+    output: "auto" is "bernoulli" for binary data, else "gaussian".  variance and std (initial
+    or fixed standard deviation, in standardised units) and standardise (columns to mean 0 and
+    deviation 1; bounds and samples stay in the data's units) belong to "gaussian".
+    kl: in closed form, or from the samples.  log_scale_bound: 0 for none, see GaussianHead.
+    """
+
+    hidden: tuple[int, ...] = (200, 200)
+    latent: int = 50
+    activation: Literal["tanh", "relu", "leaky_relu", "softplus", "elu", "sigmoid"] = "tanh"
+    output: Literal["auto", "bernoulli", "gaussian"] = "auto"
+    variance: Literal["fixed", "shared", "learned"] = "shared"
+    std: float = 1.0
+    standardise: bool = True
+    kl: Literal["analytic", "sampled"] = "analytic"
+    log_scale_bound: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.latent < 1 or any(width < 1 for width in self.hidden):
+            raise ValueError(f"widths must be at least 1: {self.hidden=}, {self.latent=}")
+        if self.std <= 0:
+            raise ValueError(f"std must be positive, got {self.std}")
+        if self.log_scale_bound < 0:
+            raise ValueError(f"log_scale_bound must be 0 or more, got {self.log_scale_bound}")
+
+
+class _Latent(NamedTuple):
+    """One pass through encoder and sampling: what the bound is made of."""
+
+    z: Array  # (K, B, Z)
+    kl: Array  # (B, Z)
+    backward: Callable[[Array, Array, Any], None]  # (dz, dkl, g)
+
+
+@dataclass
+class VAE(Packed):
+    """See the module.  ``create`` builds one; ``encoder`` and ``decoder`` are its parts."""
+
+    Config: ClassVar[type] = VAEConfig
+    objectives: ClassVar = DEFAULT_OBJECTIVES
+
+    config: VAEConfig
+    spec: DataSpec
+    encoder: Encoder
+    decoder: Decoder
+    scaling: Scaling | None
+
+    @classmethod
+    def create(
+        cls,
+        config: VAEConfig,
+        spec: DataSpec,
+        x: Array | None = None,
+        seed: int = 0,
+        dtype: Any = "float32",
+    ) -> Self:
+        """A new model; ``x`` (N, *spec.shape), training data, sets output bias and scaling."""
+        kind = _output_kind(config, spec)
+        D = math.prod(spec.shape)
+        initial = Initial(seed, dtype)
+        standardise = kind == "gaussian" and config.standardise
+        scaling = Scaling.fit(x, D, dtype) if standardise else None
+        mean = np.zeros(D) if x is None or standardise else x.reshape(len(x), D).mean(axis=0)
+        top = config.hidden[-1] if config.hidden else D
+        encode = MLP.create(initial, D, config.hidden, config.activation)
+        head = GaussianHead.create(initial, top, config.latent, config.log_scale_bound)
+        decode = MLP.create(initial, config.latent, config.hidden[::-1], config.activation)
+        last = config.hidden[0] if config.hidden else config.latent
+        output = create_output(
+            kind, config.variance, initial, last, mean, config.std, config.log_scale_bound
+        )
+        return cls(config, spec, Encoder(encode, head), Decoder(decode, output), scaling)
+
+    # -- objective -----------------------------------------------------------------
+
+    def bound(self, batch: Batch, noise: Noise, k: int = 1, weights: Weights = UNWEIGHTED) -> Bound:
+        """The evidence lower bound, averaged over k samples per datum."""
+        x = self._rows(batch.x)  # (B, D)
+        xp = xp_of(x)
+        q = self._latent(x, batch.index, noise, k)
+        logp, back_decoder = self.decoder(q.z, x)  # (k, B)
+        likelihood = logp.mean(axis=0) - self._log_volume()  # (B,)
+        kl = q.kl.sum(axis=1)  # (B,)
+        free = weights.free_bits
+        counts = q.kl.real.mean(axis=0) > free if free else xp.ones(q.kl.shape[1], bool)  # (Z,)
+        shaped = kl if not free else xp.where(counts, q.kl, q.kl.dtype.type(free)).sum(axis=1)
+        objective = weights.likelihood * likelihood - weights.kl * shaped  # (B,)
+
+        def backward(
+            d_objective: Array | None = None, g: Any = NO_GRAD, keep: bool = False
+        ) -> None:
+            d = xp.full(len(x), 1 / len(x), x.dtype) if d_objective is None else d_objective
+            d_logp = xp.broadcast_to(weights.likelihood / k * d, logp.shape)
+            dz = back_decoder(d_logp, g.decoder)
+            d_kl = (-weights.kl * d)[:, None] * counts
+            q.backward(dz, d_kl, g.encoder)
+
+        return Bound(likelihood - kl, {"likelihood": likelihood, "kl": kl}, objective, backward)
+
+    def _latent(self, x: Array, index: Array, noise: Noise, k: int) -> _Latent:
+        eps = noise.normal("latent", index, (self.config.latent,), k=k, dtype=x.dtype)
+        q, back_encoder = self.encoder(x)  # (B, Z)
+        z, kl, back_latent = latent(q.mean, q.logvar, eps)  # (k, B, Z), (B, Z)
+        if self.config.kl == "analytic":
+            return _Latent(z, kl, lambda dz, dkl, g: back_encoder(*back_latent(dz, dkl), g))
+        ratio, back_ratio = log_ratio(z, q.logvar, eps)  # (k, B, Z)
+
+        def backward(dz: Array, dkl: Array, g: Any) -> None:
+            d_ratio = xp_of(x).broadcast_to(-dkl / k, ratio.shape)
+            dz_ratio, dlogvar_ratio = back_ratio(d_ratio)
+            dmean, dlogvar = back_latent(dz + dz_ratio, xp_of(x).zeros_like(dkl))
+            back_encoder(dmean, dlogvar + dlogvar_ratio, g)
+
+        return _Latent(z, -ratio.mean(axis=0), backward)
+
+    def log_weights(self, batch: Batch, noise: Noise, k: int) -> Array:
+        """log w of k samples per datum, (k, B); each datum is encoded once."""
+        x = self._rows(batch.x)
+        q, _ = self.encoder(x)
+        out = xp_of(x).empty((k, len(x)), x.dtype)
+        step = max(1, CHUNK // x.size)
+        for first in range(0, k, step):
+            n = min(step, k - first)
+            eps = noise.normal(
+                "latent", batch.index, (self.config.latent,), k=n, first=first, dtype=x.dtype
+            )
+            z = latent(q.mean, q.logvar, eps)[0]  # (n, B, Z)
+            ratio = log_ratio(z, q.logvar, eps)[0].sum(axis=-1)
+            out[first : first + n] = self.decoder(z, x)[0] + ratio - self._log_volume()
+        return out
+
+    # -- use -----------------------------------------------------------------------
+
+    def encode(self, batch: Batch) -> Gaussian:
+        """q(z|x): mean and logvar, (B, Z)."""
+        return self.encoder(self._rows(batch.x))[0]
+
+    def decode(self, z: Array) -> Array:
+        """The mean of p(x|z), (n, *shape), in the data's units; z (n, Z)."""
+        return self._shaped(self.decoder.output.mean(self.decoder.mlp(z)[0]))
+
+    def sample(self, n: int, noise: Noise, given: Any = None) -> Draw:
+        """n draws z ~ N(0, I), x ~ p(x|z)."""
+        if given is not None:
+            raise ValueError("vae generates from the prior alone; given must be None")
+        index = np.arange(n)
+        z = noise.normal("prior", index, (self.config.latent,), dtype=self.params.vector.dtype)
+        h = self.decoder.mlp(z)[0]
+        x = self.decoder.output.draw(h, noise, index)
+        return Draw(self._shaped(x), self._shaped(self.decoder.output.mean(h)))
+
+    def interpolate(self, start: Batch, end: Batch, steps: int) -> Array:
+        """Pictures on the straight line between posterior means, (steps, B, *shape)."""
+        a, b = self.encode(start).mean, self.encode(end).mean  # (B, Z)
+        path = [self.decode(a + (b - a) * (i / max(1, steps - 1))) for i in range(steps)]
+        return xp_of(a).stack(path)  # type: ignore[no-any-return]
+
+    def reconstruct(self, batch: Batch, noise: Noise) -> Array:
+        """The mean of p(x|z) for one z ~ q(z|x), (B, *shape)."""
+        return self.decode(self._latent(self._rows(batch.x), batch.index, noise, 1).z[0])
+
+    # -- units ---------------------------------------------------------------------
+
+    def _rows(self, x: Array) -> Array:
+        """The data as the networks see them: (B, D), standardised where they are real."""
+        if tuple(x.shape[1:]) != tuple(self.spec.shape):
+            raise ValueError(
+                f"vae: data must have shape (B, {', '.join(map(str, self.spec.shape))}), "
+                f"as the model was made for, got {x.shape}"
+            )
+        rows = x.reshape(len(x), -1)
+        return self.scaling(rows) if self.scaling else rows
+
+    def _log_volume(self) -> Array | float:
+        """What turns a log-density of standardised data into one of the data themselves."""
+        return self.scaling.log_volume() if self.scaling else 0.0
+
+    def _shaped(self, y: Array) -> Array:
+        return (self.scaling.undo(y) if self.scaling else y).reshape(len(y), *self.spec.shape)
+
+
+def _output_kind(config: VAEConfig, spec: DataSpec) -> str:
+    if spec.kind == "text":
+        raise ValueError("vae takes vectors or pictures, not text")
+    kind = config.output
+    if kind == "auto":
+        kind = "bernoulli" if spec.kind == "binary" else "gaussian"
+    if kind == "bernoulli" and spec.kind == "real":
+        raise ValueError("output='bernoulli' needs data in [0, 1]; these are real-valued")
+    default = VAEConfig()
+    for name in ("variance", "std", "standardise"):
+        if kind == "bernoulli" and getattr(config, name) != getattr(default, name):
+            raise ValueError(f"{name} has an effect only with output='gaussian'")
+    return kind

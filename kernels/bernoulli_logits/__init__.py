@@ -1,0 +1,31 @@
+"""Bernoulli log-likelihood from logits.
+
+    logp_kb = sum_d ( x_bd l_kbd - softplus(l_kbd) )
+    dl_kbd  = d_kb ( x_bd - sigmoid(l_kbd) ),   dx_bd = sum_k d_kb l_kbd
+
+x (B, D) in [0, 1]; logits (K, B, D), K samples that share the data; logp (K, B) in nats.
+Saved: x, logits; the sigmoid is recomputed.  Derivation: DERIVATION.md.
+"""
+
+from __future__ import annotations
+
+from backhand._types import Array
+from backhand.backend import Op
+from backhand.checks import check
+from backhand.kernels.bernoulli_logits.reference import Saved
+
+OP = Op(__name__, numpy="reference")
+
+
+def forward(x: Array, logits: Array, *, backend: str | None = None) -> tuple[Array, Saved]:
+    """logp (K, B) and what the backward needs."""
+    check("bernoulli_logits", x=(x, "B D"), logits=(logits, "K B D"))
+    return OP.pick(backend, x, logits).forward(x, logits)  # type: ignore[no-any-return]
+
+
+def backward(
+    d_logp: Array, saved: Saved, *, need_x: bool = True, backend: str | None = None
+) -> tuple[Array | None, Array]:
+    """(dx, dlogits); dx is None where ``need_x`` is false, as for data."""
+    check("bernoulli_logits", logits=(saved.logits, "K B D"), d_logp=(d_logp, "K B"))
+    return OP.pick(backend, d_logp, *saved).backward(d_logp, saved, need_x)  # type: ignore[no-any-return]

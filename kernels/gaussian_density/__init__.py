@@ -1,0 +1,34 @@
+"""Log-density of a diagonal Gaussian.
+
+    logp_kb = -1/2 sum_d ( (x_bd - mean_kbd)^2 exp(-logvar) + logvar + log 2 pi )
+
+x (B, D), shared by the K samples; mean (K, B, D); logvar (K, B, D), or (D,) where one
+variance per dimension serves all; logp (K, B) in nats.
+Saved: x, mean, logvar.  Derivation: DERIVATION.md.
+"""
+
+from __future__ import annotations
+
+from backhand._types import Array
+from backhand.backend import Op
+from backhand.checks import check
+from backhand.kernels.gaussian_density.reference import Saved
+
+OP = Op(__name__, numpy="reference")
+
+
+def forward(
+    x: Array, mean: Array, logvar: Array, *, backend: str | None = None
+) -> tuple[Array, Saved]:
+    """logp (K, B) and what the backward needs."""
+    pattern = "D" if logvar.ndim == 1 else "K B D"
+    check("gaussian_density", x=(x, "B D"), mean=(mean, "K B D"), logvar=(logvar, pattern))
+    return OP.pick(backend, x, mean, logvar).forward(x, mean, logvar)  # type: ignore[no-any-return]
+
+
+def backward(
+    d_logp: Array, saved: Saved, *, need_x: bool = True, backend: str | None = None
+) -> tuple[Array | None, Array, Array]:
+    """(dx, dmean, dlogvar); dx is None where ``need_x`` is false, as for data."""
+    check("gaussian_density", mean=(saved.mean, "K B D"), d_logp=(d_logp, "K B"))
+    return OP.pick(backend, d_logp, *saved).backward(d_logp, saved, need_x)  # type: ignore[no-any-return]

@@ -1,0 +1,34 @@
+"""A diagonal Gaussian posterior: reparameterised samples and the KL to N(0, I).
+
+    z_kbj  = mean_bj + exp(logvar_bj / 2) eps_kbj
+    kl_bj  = ( mean_bj^2 + exp(logvar_bj) - 1 - logvar_bj ) / 2
+
+mean, logvar (B, Z); eps (K, B, Z) standard normal, an argument; z (K, B, Z); kl (B, Z) in
+nats per dimension.  (Kingma & Welling 2014, appendix B and section 2.4.)
+Saved: mean, logvar, eps; the standard deviation is recomputed.  Derivation: DERIVATION.md.
+"""
+
+from __future__ import annotations
+
+from backhand._types import Array
+from backhand.backend import Op
+from backhand.checks import check
+from backhand.kernels.gaussian_latent.reference import Saved
+
+OP = Op(__name__, numpy="reference")
+
+
+def forward(
+    mean: Array, logvar: Array, eps: Array, *, backend: str | None = None
+) -> tuple[Array, Array, Saved]:
+    """z (K, B, Z), kl (B, Z), and what the backward needs."""
+    check("gaussian_latent", mean=(mean, "B Z"), logvar=(logvar, "B Z"), eps=(eps, "K B Z"))
+    return OP.pick(backend, mean, logvar, eps).forward(mean, logvar, eps)  # type: ignore[no-any-return]
+
+
+def backward(
+    dz: Array, dkl: Array, saved: Saved, *, backend: str | None = None
+) -> tuple[Array, Array, Array]:
+    """(dmean, dlogvar, deps)."""
+    check("gaussian_latent", eps=(saved.eps, "K B Z"), dz=(dz, "K B Z"), dkl=(dkl, "B Z"))
+    return OP.pick(backend, dz, dkl, *saved).backward(dz, dkl, saved)  # type: ignore[no-any-return]

@@ -1,0 +1,31 @@
+"""Reparameterised samples and KL of a diagonal Gaussian: NumPy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from backhand._types import Array
+from backhand.numerics import xp_of
+
+
+class Saved(NamedTuple):
+    mean: Array  # (B, Z)
+    logvar: Array  # (B, Z)
+    eps: Array  # (K, B, Z)
+
+
+def forward(mean: Array, logvar: Array, eps: Array) -> tuple[Array, Array, Saved]:
+    xp, half = xp_of(mean), logvar.dtype.type(0.5)
+    z = mean + xp.exp(half * logvar) * eps  # [gaussian_latent.1]
+    kl = half * (mean * mean + (xp.expm1(logvar) - logvar))  # [gaussian_latent.2]
+    return z, kl, Saved(mean, logvar, eps)
+
+
+def backward(dz: Array, dkl: Array, saved: Saved) -> tuple[Array, Array, Array]:
+    mean, logvar, eps = saved
+    xp, half = xp_of(mean), logvar.dtype.type(0.5)
+    std = xp.exp(half * logvar)
+    dmean = dz.sum(axis=0) + dkl * mean  # [gaussian_latent.3]
+    dlogvar = half * ((dz * eps).sum(axis=0) * std + dkl * xp.expm1(logvar))  # [gaussian_latent.4]
+    deps = dz * std  # [gaussian_latent.5]
+    return dmean, dlogvar, deps
