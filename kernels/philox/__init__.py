@@ -28,7 +28,7 @@ from backhand._types import Array, DType
 from backhand.backend import Op
 from backhand.checks import check
 
-OP = Op(__name__, numpy="reference")
+OP = Op(__name__, numpy="reference", native="native")
 WORDS = 1 << 32
 
 

@@ -1,0 +1,27 @@
+// backhand._native: the compiled forms of the kernels, one submodule for each op family.
+#include "bindings.h"
+
+#include <string>
+
+namespace {
+
+std::string compiler() {
+#if defined(__clang__)
+    return std::string("clang++ ") + std::to_string(__clang_major__) + "." +
+           std::to_string(__clang_minor__) + "." + std::to_string(__clang_patchlevel__);
+#elif defined(__GNUC__)
+    return std::string("g++ ") + std::to_string(__GNUC__) + "." + std::to_string(__GNUC_MINOR__) +
+           "." + std::to_string(__GNUC_PATCHLEVEL__);
+#elif defined(_MSC_VER)
+    return "MSVC " + std::to_string(_MSC_VER);
+#else
+    return "an unknown compiler";
+#endif
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_native, native) {
+    native.attr("compiler") = compiler();
+    bind_philox(native);
+}
