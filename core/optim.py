@@ -1,0 +1,234 @@
+"""Optimisers: each is one fused update of a whole parameter vector (or a slice of it), in place.
+
+    optimizer = make_optimizer("adam", n, dtype, beta1=0.9)
+    optimizer.step(theta, grad, lr, scale=clip_scale(global_norm(grad), 10.0))
+
+The gradient is that of a loss: every rule goes downhill.  ``scale`` multiplies it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backhand._types import Array
+from backhand.kernels import adam
+from backhand.kernels.adam.reference import blocks
+from backhand.numerics import xp_of
+from backhand.params import Entry
+
+# OpenBLAS runs a dot product of more terms on several threads, and then rounds differently.
+_NORM_BLOCK = 8192
+
+
+class TrainingDiverged(RuntimeError):
+    """A gradient or a bound is no longer finite."""
+
+
+def _adam(theta: Array, grad: Array, slots: dict[str, Array], **scalars: Any) -> None:
+    """m, v: running means of g and g**2, corrected for their start at zero."""
+    adam.update(theta, grad, slots["m"], slots["v"], **scalars)
+
+
+def _adamax(
+    theta: Array, grad: Array, slots: dict[str, Array], *,
+    lr: float, scale: float, step: int, beta1: float, beta2: float, eps: float,
+) -> None:  # fmt: skip
+    """u = max(beta2 * u, |g| + eps);  theta -= lr / (1 - beta1**step) * m / u."""
+    xp = xp_of(theta)
+    rate = lr / (1 - beta1**step)
+    for at, (g, t) in blocks(theta, 2):
+        p, m, u = theta[at], slots["m"][at], slots["u"][at]
+        xp.multiply(grad[at], scale, out=g)
+        m *= beta1
+        xp.multiply(g, 1 - beta1, out=t)
+        m += t
+        u *= beta2
+        xp.abs(g, out=g)
+        g += eps
+        xp.maximum(u, g, out=u)
+        xp.divide(m, u, out=t)
+        t *= rate
+        p -= t
+
+
+def _rmsprop(
+    theta: Array, grad: Array, slots: dict[str, Array], *,
+    lr: float, scale: float, step: int, rms_decay: float, eps: float,
+) -> None:  # fmt: skip
+    """v = rms_decay * v + (1 - rms_decay) * g**2;  theta -= lr * g / (sqrt(v) + eps)."""
+    xp = xp_of(theta)
+    for at, (g, t) in blocks(theta, 2):
+        p, v = theta[at], slots["v"][at]
+        xp.multiply(grad[at], scale, out=g)
+        v *= rms_decay
+        xp.multiply(g, g, out=t)
+        t *= 1 - rms_decay
+        v += t
+        xp.sqrt(v, out=t)
+        t += eps
+        xp.divide(g, t, out=t)
+        t *= lr
+        p -= t
+
+
+def _sgd(
+    theta: Array, grad: Array, slots: dict[str, Array], *,
+    lr: float, scale: float, step: int, momentum: float,
+) -> None:  # fmt: skip
+    """velocity = momentum * velocity + g;  theta -= lr * velocity."""
+    xp = xp_of(theta)
+    for at, (t,) in blocks(theta, 1):
+        p, velocity = theta[at], slots["velocity"][at]
+        velocity *= momentum
+        xp.multiply(grad[at], scale, out=t)
+        velocity += t
+        xp.multiply(velocity, lr, out=t)
+        p -= t
+
+
+class Rule(NamedTuple):
+    """An update rule, the vectors that it keeps, and its settings with their defaults."""
+
+    update: Callable[..., None]
+    slots: tuple[str, ...]
+    settings: Mapping[str, float]
+
+
+_BETAS = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+
+RULES: dict[str, Rule] = {
+    "adam": Rule(_adam, ("m", "v"), _BETAS),  # Kingma & Ba 2015, algorithm 1
+    "adamw": Rule(_adam, ("m", "v"), _BETAS | {"weight_decay": 0.01}),  # Loshchilov & Hutter 2019
+    "adamax": Rule(_adamax, ("m", "u"), _BETAS),  # Kingma & Ba 2015, algorithm 2, eps as in PyTorch
+    "rmsprop": Rule(_rmsprop, ("v",), {"rms_decay": 0.9, "eps": 1e-8}),  # Tieleman & Hinton 2012
+    "sgd": Rule(_sgd, ("velocity",), {"momentum": 0.9}),  # Polyak 1964, as in Sutskever et al. 2013
+}
+
+_BELOW_ONE = ("beta1", "beta2", "rms_decay", "momentum")
+
+
+class Optimizer:
+    """A rule with its state for n parameters."""
+
+    def __init__(
+        self, name: str, n: int, dtype: Any, xp: Any, settings: Mapping[str, float]
+    ) -> None:
+        self.name = name
+        self.settings = dict(settings)
+        self._rule = RULES[name]
+        self._slots: dict[str, Array] = {s: xp.zeros(n, dtype) for s in self._rule.slots}
+        self._step = 0
+
+    def step(self, theta: Array, grad: Array, lr: float, scale: float = 1.0) -> None:
+        """theta (n,) goes one step down grad * scale; both may be slices of longer vectors."""
+        slot = next(iter(self._slots.values()))
+        for name, array in (("theta", theta), ("grad", grad)):
+            if array.shape != slot.shape:
+                raise ValueError(
+                    f"{self.name}: {name} must have shape {slot.shape}, got {array.shape}"
+                )
+            if array.dtype != slot.dtype:
+                raise TypeError(
+                    f"{self.name}: {name} is {array.dtype}, the optimiser was made for {slot.dtype}"
+                )
+        for name, value in (("lr", lr), ("scale", scale)):
+            if not (isfinite(value) and value >= 0):
+                raise ValueError(f"{self.name}: {name} must be finite and >= 0, got {value}")
+        # float(): a NumPy scalar would lift float32 arithmetic to float64.
+        self._rule.update(
+            theta, grad, self._slots, lr=float(lr), scale=float(scale), step=self._step + 1,
+            **self.settings,
+        )  # fmt: skip
+        self._step += 1
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """The live slots, (n,) each, and ``step``, the number of steps made, () int64."""
+        return {**self._slots, "step": np.array(self._step, np.int64)}
+
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Continue from ``state``, which is copied; nothing changes if any of it does not fit."""
+        expected = {*self._slots, "step"}
+        if state.keys() != expected:
+            raise ValueError(
+                f"{self.name}: the state must hold {', '.join(sorted(expected))}; "
+                f"got {', '.join(sorted(state)) or 'nothing'}; was it saved by another optimizer?"
+            )
+        for name, slot in self._slots.items():
+            got = state[name]
+            if got.shape != slot.shape or got.dtype != slot.dtype:
+                raise ValueError(
+                    f"{self.name}: state {name!r} must be {slot.dtype} of shape {slot.shape}, "
+                    f"got {got.dtype} of shape {got.shape}; was it saved by another model?"
+                )
+        step = state["step"]
+        if step.shape != () or step.dtype.kind not in "iu" or step < 0:
+            raise ValueError(f"{self.name}: state 'step' must be one integer >= 0, got {step!r}")
+        for name, slot in self._slots.items():
+            slot[...] = xp_of(slot).asarray(state[name])
+        self._step = int(step)
+
+
+def make_optimizer(name: str, n: int, dtype: Any, *, xp: Any = np, **settings: float) -> Optimizer:
+    """An optimiser for n parameters of ``dtype``, its state zero, in ``xp``'s memory."""
+    if name not in RULES:
+        raise ValueError(f"unknown optimizer {name!r}; there are {', '.join(RULES)}")
+    known = RULES[name].settings
+    for key, value in settings.items():
+        if key not in known:
+            raise TypeError(f"{name} has no setting {key!r}; it has {', '.join(known)}")
+        limit = 1.0 if key in _BELOW_ONE else float("inf")
+        if not (0 <= value < limit) or (key == "eps" and value == 0):
+            low = "above 0" if key == "eps" else "at least 0"
+            raise ValueError(f"{name}: {key} must be {low} and below {limit}, got {value}")
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(f"{name}: parameters must be float32 or float64, got {np.dtype(dtype)}")
+    values = {key: float(settings.get(key, default)) for key, default in known.items()}
+    return Optimizer(name, n, dtype, xp, values)
+
+
+def global_norm(grad: Array, table: Sequence[Entry] = ()) -> float:
+    """The Euclidean norm of grad (n,): blocks in its own precision, their sum in double.
+
+    Raises TrainingDiverged if it is not finite, or if its square overflows grad's precision
+    (an optimiser's would too); names the parameters at fault where their ``table`` is given.
+    """
+    xp = xp_of(grad)
+    size = _NORM_BLOCK if isinstance(grad, np.ndarray) else max(grad.shape[0], 1)
+    total = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, grad.shape[0], size):
+            block = grad[start : start + size]
+            total += float(xp.dot(block, block))
+    if not isfinite(total):
+        raise TrainingDiverged(f"the gradient is not finite{_culprits(grad, table)}; {_CURE}")
+    return sqrt(total)
+
+
+_CURE = "try a lower learning rate, gradient clipping, or a look at the data for NaN"
+
+
+def _culprits(grad: Array, table: Sequence[Entry]) -> str:
+    bad = []
+    for name, _, offset, size in table:
+        count = int((~xp_of(grad).isfinite(grad[offset : offset + size])).sum())
+        if count:
+            bad.append(f"{name} ({count} of {size})")
+    more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+    return f" in {', '.join(bad[:3])}{more}" if bad else ""
+
+
+def clip_scale(norm: float, limit: float) -> float:
+    """What a gradient of this norm is multiplied by so that its norm is at most ``limit``.
+
+    limit 0: no clipping.  A norm that is not finite raises TrainingDiverged.
+    """
+    if not isfinite(norm):
+        raise TrainingDiverged(f"the norm of the gradient is {norm}; {_CURE}")
+    if not (isfinite(limit) and limit >= 0):
+        raise ValueError(f"clip must be finite and not negative (0: off), got {limit}")
+    return limit / norm if 0 < limit < norm else 1.0

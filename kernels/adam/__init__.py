@@ -1,0 +1,60 @@
+"""Adam and AdamW: one update of a whole parameter vector, in place.
+
+    g     = scale * grad                                  scale: clipping by the global norm
+    m     = beta1 * m + (1 - beta1) * g
+    v     = beta2 * v + (1 - beta2) * g**2
+    theta = theta - lr * (m / (1 - beta1**step)) / (sqrt(v / (1 - beta2**step)) + eps)
+                  - lr * weight_decay * theta             decoupled decay: AdamW
+
+Kingma & Ba, ICLR 2015; Loshchilov & Hutter, ICLR 2019.  Derivation: ``DERIVATION.md``.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from backhand._types import Array
+from backhand.backend import Op
+from backhand.checks import check
+
+OP = Op(__name__, numpy="reference")
+
+
+def update(
+    theta: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    step: int,
+    weight_decay: float = 0.0,
+    scale: float = 1.0,
+    backend: str | None = None,
+) -> None:
+    """Overwrites theta, m and v, (n,) each; grad (n,) is only read.
+
+    An optimiser exists to write its state: it is the one kernel that changes its inputs.
+    step counts updates from 1.  m and v start at zero.
+    """
+    check("adam", theta=(theta, "n"), grad=(grad, "n"), m=(m, "n"), v=(v, "n"))
+    if theta.dtype.kind != "f":
+        raise TypeError(f"adam: theta must be float32 or float64, got {theta.dtype}")
+    if step < 1:
+        raise ValueError(f"adam: step counts updates from 1, got {step}")
+    for name, beta in (("beta1", beta1), ("beta2", beta2)):
+        if not 0 <= beta < 1:
+            raise ValueError(f"adam: {name} must be in [0, 1), got {beta}")
+    if not (isfinite(eps) and eps > 0):
+        raise ValueError(f"adam: eps must be positive, got {eps}")
+    for name, value in (("lr", lr), ("weight_decay", weight_decay), ("scale", scale)):
+        if not (isfinite(value) and value >= 0):
+            raise ValueError(f"adam: {name} must be finite and not negative, got {value}")
+    # float(): a NumPy scalar would lift float32 arithmetic to float64.
+    OP.pick(backend, theta, grad, m, v).update(
+        theta, grad, m, v, float(lr), float(beta1), float(beta2), float(eps), int(step),
+        float(weight_decay), float(scale),
+    )  # fmt: skip
