@@ -1,0 +1,54 @@
+# make demo    train a model on real digits and look at it; make test    run every test.
+# Both create .venv on their first run.  PYTHON names another interpreter (3.11 or newer).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BACKHAND := $(BIN)/backhand
+# What an editable install cannot pick up by itself.
+BUILD := pyproject.toml setup.py CMakeLists.txt $(shell find csrc bindings -type f)
+
+.PHONY: demo test lint types clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/installed-app
+	$(BACKHAND) train vae --data mnist-mini --run demo/vae --epochs 60 --resume
+	$(BACKHAND) evaluate demo/vae --bound iwae -k 500
+	$(BACKHAND) sample demo/vae -o demo/samples.png
+	$(BACKHAND) reconstruct demo/vae -o demo/reconstructions.png
+	$(BACKHAND) interpolate demo/vae -o demo/interpolation.png
+	@echo
+	@echo "Pictures:"
+	@ls -1 $(CURDIR)/demo/*.png
+	@echo "The run, with its configuration and metrics: $(CURDIR)/demo/vae"
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-test
+	rm -rf build/typed
+	BACKHAND_NATIVE=0 $(BIN)/python setup.py --quiet build_py --build-lib build/typed
+	MYPYPATH=build/typed $(BIN)/mypy -p backhand
+
+clean:
+	rm -rf build demo dist core/_native*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf *.egg-info $(VENV)/installed-*
+	find core kernels csrc tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	  "backhand needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo \
+	  "$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
+
+$(VENV)/installed-app: $(BIN)/python $(BUILD)
+	$(BIN)/python -m pip install --quiet --editable '.[app]'
+	@touch $@
+
+$(VENV)/installed-test: $(BIN)/python $(BUILD)
+	$(BIN)/python -m pip install --quiet --editable '.[app,test]'
+	@touch $@ $(VENV)/installed-app
