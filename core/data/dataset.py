@@ -1,0 +1,178 @@
+"""``load``: a data set by name, file or array, in one form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backhand._types import Array
+from backhand.data import sets, store, user
+from backhand.data.files import DataError, digest
+from backhand.data.registry import entry, registry
+from backhand.data.split import SPLITS, Split
+from backhand.model import DataSpec
+
+BINARISATIONS = ("none", "once", "dynamic")
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A data set: what a model must know of it (spec), its parts, and where it comes from.
+
+    binarisation: none; once (the training data too are binarised by the data set's own seed);
+    dynamic (the training data are binarised anew whenever they are shown).  Validation and
+    test data are always binarised by the data set's own seed.
+    info: seed, digests, licence, and for text ``vocab``.
+    """
+
+    name: str
+    spec: DataSpec
+    train: Split
+    valid: Split | None
+    test: Split | None
+    binarisation: str
+    info: Mapping[str, Any]
+
+    def split(self, name: str) -> Split:
+        """A part by its name; one that is missing raises ValueError."""
+        if name not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {name!r}")
+        part: Split | None = getattr(self, name)
+        if part is None:
+            present = [s for s in SPLITS if getattr(self, s) is not None]
+            raise DataError(f"{self.name} has no {name} part; it has {', '.join(present)}")
+        return part
+
+    def converted(self, dtype: Any) -> Data:
+        """The same with x in a model's dtype, pictures in [0, 1]; token numbers stay as they are.
+
+        What the data set's own seed binarises is binarised here, once.
+        """
+        return replace(
+            self,
+            train=self.train.converted(dtype),
+            valid=self.valid and self.valid.converted(dtype),
+            test=self.test and self.test.converted(dtype),
+        )
+
+
+def load(
+    source: str | Path | Array | Mapping[str, Array], *,
+    binarisation: str | None = None, valid: int | None = None, limit: int | None = None,
+    kind: str | None = None,
+) -> Data:  # fmt: skip
+    """A data set by its name, from a file, or from the caller's own array (N, ...).
+
+    binarisation: none, once or dynamic; None: the data set's own default.
+    valid: how many of the last training data are held out for validation where the source has
+    no such part; None: the data set's own number, 10 % of a user's data.  0: none.
+    limit: only the first so many training data; validation and test data stay.
+    kind: binary, unit or real, of a user's data; None: by their values (docs/data.md).
+    Raises ValueError (DataError), FileNotFoundError.
+    """
+    if isinstance(source, str) and source in registry():
+        data = _known(source, valid, kind)
+    else:
+        data = _own(source, valid, kind)
+    data = _binarised(data, binarisation)
+    return data if limit is None else replace(data, train=data.train.first(limit))
+
+
+def _known(name: str, valid: int | None, kind: str | None) -> Data:
+    known = entry(name)
+    if kind is not None:
+        raise DataError(f"kind is for your own data; {name} is known to be {known.kind}")
+    contents, digests = store.read(name, store.get(name))
+    parts, extra = sets.build(known, contents)
+    parts = _held_out(name, parts, known.valid, valid)
+    facts = {"source": known.source, "licence": known.licence, "seed": known.seed}
+    return _data(name, known.kind, parts, facts | {"sha256": digests} | extra)
+
+
+def _own(source: Any, valid: int | None, kind: str | None) -> Data:
+    name = "array"
+    if isinstance(source, np.ndarray):
+        content: Any = {"x": source}
+    elif isinstance(source, Mapping):
+        content = dict(source)
+    elif isinstance(source, str | Path):
+        name = str(source)
+        if not Path(name).suffix and not Path(name).exists():
+            entry(name)  # rather a mistyped name than a file: says which are known
+        content = user.read(Path(name))
+    else:
+        raise TypeError(
+            f"load: expected the name of a data set, a file or a NumPy array, "
+            f"got {type(source).__name__}"
+        )
+    info: dict[str, Any] = {"seed": 0}
+    if isinstance(content, list):
+        if kind is not None:
+            raise DataError(f"{name} is text; kind is for numbers, got {kind!r}")
+        parts, info["vocab"] = user.text_parts(content, _share(len(content), valid), name)
+        found, content = "text", "\n".join(content).encode()
+    else:
+        parts = user.parts_of(content, name)
+        found, info["kind"] = user.kind_of(parts, kind)
+    info["sha256"] = {name: digest(content)}
+    parts = _held_out(name, parts, _share(len(parts["train"]), None), valid)
+    return _data(name, found, parts, info)
+
+
+def _share(n: int, valid: int | None) -> int:
+    """How many of n of a user's data are held out."""
+    return max(1, n // 10) if valid is None else valid
+
+
+def _held_out(
+    name: str, parts: dict[str, Split], default: int, valid: int | None
+) -> dict[str, Split]:
+    if "valid" in parts:
+        if valid is not None:
+            raise DataError(f"{name} has its own validation data; leave out valid={valid}")
+        return parts
+    train, n = parts["train"], default if valid is None else valid
+    if not 0 <= n < len(train):
+        raise DataError(
+            f"valid must leave training data: from 0 to {len(train) - 1} of {len(train)}, got {n}"
+        )
+    if n == 0:
+        return parts
+    held = replace(train.rows(slice(len(train) - n, None)), name="valid")
+    return parts | {"train": train.rows(slice(0, len(train) - n)), "valid": held}
+
+
+def _data(name: str, kind: str, parts: Mapping[str, Split], info: Mapping[str, Any]) -> Data:
+    if kind == "unit" and parts["train"].x.dtype == np.uint8:
+        parts = {split: replace(part, pictures=True) for split, part in parts.items()}
+    train = parts["train"]
+    spec = DataSpec(train.x.shape[1:], kind)
+    return Data(name, spec, train, parts.get("valid"), parts.get("test"), "none", info)
+
+
+def _binarised(data: Data, wanted: str | None) -> Data:
+    if wanted is None:
+        known = registry().get(data.name)
+        wanted = known.binarisation if known else "none"
+    if wanted not in BINARISATIONS:
+        raise DataError(f"binarisation must be one of {', '.join(BINARISATIONS)}, got {wanted!r}")
+    if wanted == "none":
+        return data
+    if data.spec.kind != "unit":
+        raise DataError(
+            f"binarisation {wanted} needs grey values in [0, 1] or uint8; {data.name} is "
+            f"{data.spec.kind}"
+        )
+    seed = data.info["seed"]
+    return replace(
+        data,
+        spec=DataSpec(data.spec.shape, "binary"),
+        binarisation=wanted,
+        train=replace(data.train, binarise=seed, anew=wanted == "dynamic"),
+        valid=data.valid and replace(data.valid, binarise=seed),
+        test=data.test and replace(data.test, binarise=seed),
+    )

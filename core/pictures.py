@@ -1,0 +1,119 @@
+"""Pictures: grids of images, png files, training curves."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from backhand._types import Array
+
+_GAP_GREY = 128
+
+
+def grid(images: Array, columns: int | None = None, scale: int = 2, gap: int = 2) -> Array:
+    """Images side by side, row by row: a (H', W') or (H', W', 3) uint8 array.
+
+    images: (n, H, W) grey or (n, H, W, 3) colour, values in [0, 1], clipped to it.
+    columns: None: about as many as rows.  scale: pixels for each pixel.  gap: pixels between.
+    """
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
+        raise ValueError(
+            f"grid: images must have shape (n, H, W) or (n, H, W, 3), got {images.shape}; "
+            "save data that are not pictures as .npz"
+        )
+    n, height, width = images.shape[:3]
+    columns = math.ceil(math.sqrt(n)) if columns is None else columns
+    if min(n, columns, scale) < 1 or gap < 0:
+        raise ValueError(
+            f"grid: needs an image, columns and scale of at least 1 and gap of at least 0, "
+            f"got {n} images, {columns=}, {scale=}, {gap=}"
+        )
+    if not np.isfinite(images).all():
+        raise ValueError("grid: images hold values that are not finite")
+    rows = -(-n // columns)
+    height, width = height * scale, width * scale
+    size = (rows * (height + gap) + gap, columns * (width + gap) + gap)
+    out = np.full(size + images.shape[3:], _GAP_GREY, np.uint8)
+    pixels = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+    for i, image in enumerate(pixels.repeat(scale, 1).repeat(scale, 2)):
+        top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
+        out[top : top + height, left : left + width] = image
+    return out
+
+
+def save_png(path: str | os.PathLike[str], array: Array) -> None:
+    """Write a uint8 array as ``.png``; any array as ``.npy`` or ``.npz`` (named ``images``).
+
+    Written beside and renamed, so that a file is whole or not there.
+    """
+    target = Path(path)
+    if target.suffix not in (".png", ".npy", ".npz"):
+        raise ValueError(f"{target}: the name must end in .png, .npy or .npz")
+    if target.suffix == ".png" and array.dtype != np.uint8:
+        raise ValueError(f"{target}: a png needs a uint8 array (see grid), got {array.dtype}")
+    image = _pillow().fromarray(array) if target.suffix == ".png" else None
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("wb") as file:
+            if image is not None:
+                image.save(file, format="PNG")
+            elif target.suffix == ".npy":
+                np.save(file, array, allow_pickle=False)
+            else:
+                np.savez(file, images=array)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def curve(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Plot training and validation nats by epoch, from the rows of metrics.jsonl.
+
+    Rows without an epoch are left out; path ends in .png, .svg or .pdf.
+    """
+    target = Path(path)
+    if target.suffix not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"{target}: the name must end in .png, .svg or .pdf")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise _absent("matplotlib", "drawing curves") from None
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name in ("train", "valid"):
+        points = [(row["epoch"], row[name]["nats"]) for row in rows if row.get(name)]
+        if points:
+            axes.plot(
+                *zip(*points, strict=True), label=name, marker="." if len(points) < 50 else ""
+            )
+    best = [(row["epoch"], row["valid"]["nats"]) for row in rows if row.get("best")]
+    if best:
+        axes.plot(*best[-1], "o", fillstyle="none", color="black", label="best")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("negative bound, nats per example")
+    if axes.has_data():
+        axes.legend()
+    beside = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    try:
+        figure.savefig(beside, dpi=120)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _pillow() -> ModuleType:
+    try:
+        from PIL import Image
+    except ImportError:
+        raise _absent("pillow", "writing png files") from None
+    return Image
+
+
+def _absent(package: str, purpose: str) -> ImportError:
+    return ImportError(f"{purpose} needs {package}: pip install 'backhand[app]'")
