@@ -48,7 +48,7 @@ class Noise(NamedTuple):
         self, purpose: str, index: Array, shape: Shape, *,
         k: int | None = None, first: int = 0, layer: int = 0, dtype: Any = np.float32,
     ) -> Array:  # fmt: skip
-        """Uniforms in (0, 1), multiples of 2**-24, shaped as in ``normal``."""
+        """Uniforms in (0, 1), odd multiples of 2**-24, shaped as in ``normal``."""
         return self._draw(philox.uniform, purpose, index, shape, k, first, layer, dtype)
 
     def _draw(
@@ -57,7 +57,8 @@ class Noise(NamedTuple):
     ) -> Array:  # fmt: skip
         n = int(np.prod(shape, dtype=np.int64))
         key = (self.seed, purpose_key(purpose, layer))
-        out = kernel(key, index, self.step, n, count=k or 1, first=first, dtype=dtype)
+        count = 1 if k is None else k
+        out: Array = kernel(key, index, self.step, n, count=count, first=first, dtype=dtype)
         return out.reshape(((k,) if k is not None else ()) + (len(index), *shape))
 
 

@@ -95,7 +95,7 @@ def _word(name: str, value: Any) -> int:
 
 
 def _real(dtype: Any) -> DType:
-    real = np.dtype(dtype)
+    real: DType = np.dtype(dtype)
     if real not in (np.float32, np.float64):
         raise TypeError(f"philox: dtype must be float32 or float64, got {real}")
     return real
