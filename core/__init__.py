@@ -13,6 +13,8 @@ from backhand._version import __version__
 # Public name -> module that defines it; loaded on first use, so that importing costs nothing.
 _HOME = {
     "BackendUnavailable": "backend", "backends": "backend", "use_backend": "backend",
+    "GradientError": "checking", "Receipt": "checking", "gradcheck": "checking",
+    "gradcheck_model": "checking",
     "NO_GRAD": "grads", "grads_like": "grads",
     "Batch": "model", "Bound": "model", "DataSpec": "model", "Draw": "model",
     "Gaussian": "model", "Model": "model", "Objective": "model", "Weights": "model",
