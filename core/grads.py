@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
 from backhand._types import Array
-from backhand.numerics import xp_of
+from backhand.numerics import sum_rows, xp_of
 from backhand.params import Params, children, is_leaf, table_of
 
 
@@ -46,9 +47,7 @@ class Accumulator:
 
     def add_rows(self, dy: Array) -> None:
         """+= dy summed over its leading axes (the gradient of a broadcast)."""
-        rows = dy.reshape(-1, self._view.size)
-        # As a product: blocked sums, where a plain sum over axis 0 rounds once per row.
-        self.add((xp_of(dy).ones(len(rows), dy.dtype) @ rows).reshape(self._view.shape))
+        self.add(sum_rows(dy))
 
     def add_outer(self, x: Array, dy: Array) -> None:
         """+= x.T @ dy over all leading axes; at ``flush()`` where products are deferred."""
@@ -66,7 +65,7 @@ class Accumulator:
 
 
 def _rows(x: Array) -> Array:
-    return x.reshape(-1, x.shape[-1])
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 class Twin:
@@ -83,7 +82,7 @@ class Twin:
         return iter(list(self.__dict__.values()))
 
     def __reversed__(self) -> Iterator[Any]:
-        return reversed(list(self.__dict__.values()))
+        return reversed(list(self.__dict__.values()))  # type: ignore[no-any-return]
 
 
 class Grads:

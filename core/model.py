@@ -17,7 +17,7 @@ class Batch(NamedTuple):
     """
 
     x: Array
-    index: Array
+    index: Array  # type: ignore[assignment]  # hides tuple.index
     y: Array | None = None
     mask: Array | None = None
 
@@ -116,7 +116,7 @@ class Model(Protocol):
     ) -> Bound: ...
 
     def log_weights(self, batch: Batch, noise: Noise, k: int) -> Array:
-        """log p(x, z) - log q(z|x) of k draws per datum, (k, B); memory beyond that is flat in k."""
+        """log p(x, z) - log q(z|x) of k draws per datum, (k, B); beyond that, memory flat in k."""
 
     def encode(self, batch: Batch) -> Gaussian: ...
 

@@ -129,7 +129,9 @@ def assign_constants(tree: Any, values: Mapping[str, Array]) -> None:
 
 def table_of(tree: Any) -> tuple[Entry, ...]:
     """The layout that ``pack`` gives to the tree's parameters."""
-    table, offset, seen, dtype = [], 0, {}, None
+    table: list[Entry] = []
+    seen: dict[int, str] = {}
+    offset, dtype = 0, None
     for name, array in leaves(tree):
         if id(array) in seen:
             raise ValueError(

@@ -18,7 +18,7 @@ def activation(name: str) -> Activation:
         y, saved = bias_activation.forward(x, None, name, backend=run)
 
         def backward(dy: Array) -> Array:
-            return bias_activation.backward(dy, saved, backend=run)[0]  # type: ignore[return-value]
+            return bias_activation.backward(dy, saved, backend=run)[0]
 
         return y, backward
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 from backhand._types import Array
@@ -49,8 +50,7 @@ class MLP:
 
     @classmethod
     def create(cls, initial: Initial, inputs: int, hidden: Sequence[int], activation: str) -> Self:
-        widths = (inputs, *hidden)
-        pairs = zip(widths[:-1], widths[1:], strict=True)
+        pairs = pairwise((inputs, *hidden))
         return cls(tuple(Dense.create(initial, i, o, activation) for i, o in pairs))
 
     def __call__(self, x: Array) -> tuple[Array, Backward]:

@@ -21,7 +21,14 @@ from backhand.distributions import latent, log_ratio
 from backhand.grads import NO_GRAD
 from backhand.layers import MLP, GaussianHead, Initial
 from backhand.model import (
-    DEFAULT_OBJECTIVES, UNWEIGHTED, Batch, Bound, DataSpec, Draw, Gaussian, Weights,
+    DEFAULT_OBJECTIVES,
+    UNWEIGHTED,
+    Batch,
+    Bound,
+    DataSpec,
+    Draw,
+    Gaussian,
+    Weights,
 )  # fmt: skip
 from backhand.models.networks import Decoder, Encoder
 from backhand.models.outputs import create_output
@@ -165,7 +172,7 @@ class VAE(Packed):
             z = latent(q.mean, q.logvar, eps)[0]  # (n, B, Z)
             ratio = log_ratio(z, q.logvar, eps)[0].sum(axis=-1)
             out[first : first + n] = self.decoder(z, x)[0] + ratio - self._log_volume()
-        return out
+        return out  # type: ignore[no-any-return]
 
     # -- use -----------------------------------------------------------------------
 

@@ -23,7 +23,8 @@ def forward(
     """y (..., O) and what the backward needs."""
     if activation not in ACTIVATIONS:
         raise ValueError(
-            f"bias_activation: unknown activation {activation!r}; there are {', '.join(ACTIVATIONS)}"
+            f"bias_activation: unknown activation {activation!r}; "
+            f"there are {', '.join(ACTIVATIONS)}"
         )
     if b is None:
         check("bias_activation", a=(a, "... O"))

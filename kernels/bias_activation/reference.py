@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from backhand._types import Array
-from backhand.numerics import sigmoid, softplus, xp_of
+from backhand.numerics import sigmoid, softplus, sum_rows, xp_of
 
 SLOPE = 0.01  # of leaky_relu below zero
 
@@ -27,9 +27,7 @@ def backward(dy: Array, saved: Saved) -> tuple[Array, Array | None]:
     da = dy * ACTIVATIONS[saved.activation][1](saved.y)  # [bias_activation.3]
     if not saved.has_bias:
         return da, None
-    rows = da.reshape(-1, da.shape[-1])
-    db = xp_of(rows).ones(len(rows), rows.dtype) @ rows  # [bias_activation.4]
-    return da, db
+    return da, sum_rows(da)  # [bias_activation.4]
 
 
 def _tanh(u: Array) -> Array:

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from backhand._types import Array
-from backhand.numerics import xp_of
+from backhand.numerics import sum_rows, xp_of
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -33,7 +33,6 @@ def backward(d_logp: Array, saved: Saved, need_x: bool) -> tuple[Array | None, A
     dmean = d * u * inverse_std  # [gaussian_density.3]
     dlogvar = d * half * (u * u - logvar.dtype.type(1))  # [gaussian_density.4]
     if logvar.ndim == 1:
-        rows = dlogvar.reshape(-1, logvar.size)
-        dlogvar = xp.ones(len(rows), rows.dtype) @ rows  # a sum over K and B, blocked
+        dlogvar = sum_rows(dlogvar)
     dx = -dmean.sum(axis=0) if need_x else None  # [gaussian_density.5]
     return dx, dmean, dlogvar

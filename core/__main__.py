@@ -1,0 +1,7 @@
+"""``python -m backhand``."""
+
+import sys
+
+from backhand.cli import main
+
+sys.exit(main())

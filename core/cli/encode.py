@@ -1,0 +1,42 @@
+"""``backhand encode RUN --data FILE -o z.npz``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from backhand.cli import emit
+
+SPLITS = ("train", "valid", "test")
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("encode", help="posterior means and log-variances of data")
+    parser.add_argument("folder", metavar="RUN")
+    parser.add_argument("--data", metavar="NAME|FILE", help="default: the run's own data")
+    parser.add_argument(
+        "--split", choices=("train", "valid", "test"), help="default: all, in this order"
+    )
+    parser.add_argument("-o", metavar="FILE.npz", dest="output", required=True)
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from backhand.data import batches
+    from backhand.runs import Run, data_of
+
+    if not args.output.endswith(".npz"):
+        raise ValueError(f"-o must end in .npz, got {args.output}")
+    opened = Run.open(args.folder)
+    model, data = opened.load(), data_of(opened.settings, args.data)
+    names = [args.split] if args.split else [n for n in SPLITS if getattr(data, n) is not None]
+    data = data.converted(model.params.vector.dtype)
+    found = [model.encode(part) for name in names for part in batches(data.split(name), 1000)]
+    mean, logvar = (np.concatenate([q[i] for q in found]) for i in range(2))
+    np.savez(args.output, mean=mean, logvar=logvar)
+    text = f"{args.output}: mean and logvar, {mean.shape[0]} x {mean.shape[1]}"
+    emit(args, {"file": args.output, "n": len(mean)}, text)
+    return 0

@@ -1,0 +1,66 @@
+"""``backhand evaluate RUN``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backhand.backend import use_backend
+from backhand.cli import emit
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("evaluate", help="the bound of a trained model, with its error")
+    parser.add_argument("folder", metavar="RUN")
+    parser.add_argument("--bound", choices=("elbo", "iwae"), default="elbo")
+    parser.add_argument("-k", type=int, default=1, help="samples per datum")
+    parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
+    parser.add_argument("--limit", type=int, default=0, metavar="N")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--backend", metavar="NAME")
+    parser.add_argument("--per-example", metavar="FILE.npz", help="also write each datum's bound")
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from backhand.evaluation import as_json, evaluate
+    from backhand.runs import Run, data_of
+
+    if args.per_example and Path(args.per_example).suffix != ".npz":
+        raise ValueError(f"--per-example must end in .npz, got {args.per_example}")
+    opened = Run.open(args.folder)
+    model, data = opened.load(), data_of(opened.settings)
+    with use_backend(args.backend) if args.backend else nullcontext():
+        result = evaluate(
+            model, data, bound=args.bound, k=args.k, split=args.split,
+            seed=args.seed, limit=args.limit, report=_Lines(),
+        )  # fmt: skip
+    if args.per_example:
+        np.savez(args.per_example, bound=result.per_example)
+    ess = "" if result.ess is None else f", effective sample size {result.ess:.1f} of {result.k}"
+    terms = ", ".join(f"{name} {value:.3f}" for name, value in result.terms.items())
+    text = (
+        f"{result.nats:.3f} +- {result.stderr:.3f} nats ({result.bound}, k = {result.k}, "
+        f"{result.n} {args.split} data{ess})\n"
+        f"{terms}; {result.active_units} of {len(result.kl_per_dimension)} latent units active"
+    )
+    emit(args, as_json(result), text)
+    return 0
+
+
+class _Lines:
+    """A line on standard error every tenth of the way, for evaluations that take minutes."""
+
+    def __init__(self) -> None:
+        self.tenth = 0
+
+    def __call__(self, done: int, n: int) -> None:
+        if done * 10 // n > self.tenth:
+            self.tenth = done * 10 // n
+            print(f"evaluated {done} of {n}", file=sys.stderr, flush=True)

@@ -1,0 +1,133 @@
+"""``backhand train MODEL --data NAME|FILE``."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import nullcontext
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from backhand.backend import use_backend
+from backhand.cli import emit
+from backhand.config import DataConfig, TrainConfig, apply_settings, read_toml
+from backhand.models import MODELS, model_class
+from backhand.runs import CONFIG, Run, Settings, data_of, new_model
+
+# What may change between a run and its continuation.
+ON_RESUME = {
+    "training.epochs",
+    "training.steps",
+    "training.patience",
+    "training.checkpoint_minutes",
+}
+FLAGS = {
+    "epochs": "training.epochs",
+    "steps": "training.steps",
+    "batch": "training.batch",
+    "lr": "training.lr",
+    "seed": "training.seed",
+    "patience": "training.patience",
+    "backend": "training.backend",
+    "limit": "data.limit",
+    "data": "data.name",
+}
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "train",
+        help="train a model, or go on with a run",
+        description=f"MODEL is one of {', '.join(MODELS)}, or package.module:Class. "
+        "--set takes any field of the model, training and data tables in config.toml.",
+    )
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("--data", metavar="NAME|FILE")
+    parser.add_argument("--run", metavar="DIR", dest="folder", help="default: runs/MODEL-DATA")
+    parser.add_argument("--epochs", metavar="N")
+    parser.add_argument("--steps", metavar="N", help="instead of --epochs")
+    parser.add_argument("--batch", metavar="N")
+    parser.add_argument("--lr", metavar="X")
+    parser.add_argument("--seed", metavar="N")
+    parser.add_argument("--limit", metavar="N", help="use only the first N training data")
+    parser.add_argument(
+        "--patience", metavar="N", help="stop after N epochs without a better bound"
+    )
+    parser.add_argument("--backend", metavar="NAME")
+    parser.add_argument("--config", metavar="FILE.toml")
+    parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[])
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from backhand.cli.progress import Progress
+    from backhand.pictures import curve
+    from backhand.training import fit
+
+    folder = Path(
+        args.folder or f"runs/{args.model.rpartition(':')[2]}-{Path(args.data or '').stem}"
+    )
+    resumed = args.resume and (folder / CONFIG).exists()
+    settings = _resumed(args, folder) if resumed else _fresh(args)
+    config = settings.training
+    data = data_of(settings)
+    opened = Run(folder, settings) if resumed else Run.create(folder, settings)
+    with use_backend(config.backend) if config.backend else nullcontext():
+        model = new_model(settings, data.spec, data.converted(config.dtype).train.x)
+        with Progress(folder) as progress:
+            result = fit(model, data, config, run=opened, report=progress)
+    if not progress.steps:
+        progress.line(f"{folder} is finished ({result.finished}); nothing to do")
+    value = {
+        "run": str(folder),
+        "steps": result.steps,
+        "seconds": round(result.seconds, 3),
+        "train": result.train,
+        "valid": result.valid,
+    }
+    curve(folder / "curve.png", opened.metrics())
+    valid = "" if result.valid is None else f", valid {result.valid:.3f}"
+    emit(args, value, f"{folder}: {result.steps} steps, train {result.train:.3f}{valid} nats")
+    return 0
+
+
+def _fresh(args: argparse.Namespace) -> Settings:
+    tables: dict[str, Any] = {
+        "model": model_class(args.model).Config(),
+        "training": TrainConfig(),
+        "data": DataConfig(),
+    }
+    if args.config:
+        tables = read_toml(Path(args.config), tables)
+    tables = apply_settings(tables, _given(args))
+    if not tables["data"].name:
+        raise ValueError("train needs --data NAME|FILE (mnist-mini comes with the package)")
+    return Settings(args.model, tables["model"], tables["training"], tables["data"])
+
+
+def _resumed(args: argparse.Namespace, folder: Path) -> Settings:
+    """The settings of the run; flags may lengthen it but not change what it computes."""
+    old = Run.open(folder).settings
+    if old.name != args.model:
+        raise ValueError(f"{folder} holds a run of {old.name!r}, not of {args.model!r}")
+    tables = read_toml(Path(args.config), old.tables) if args.config else old.tables
+    tables = apply_settings(tables, _given(args))
+    for table, config in tables.items():
+        for field in fields(config):
+            before, now = getattr(old.tables[table], field.name), getattr(config, field.name)
+            name = f"{table}.{field.name}"
+            if before != now and name not in ON_RESUME:
+                raise ValueError(
+                    f"{folder} was trained with {name} = {before!r}, so it cannot go on with "
+                    f"{now!r}; leave it out, or start another run"
+                )
+    settings = Settings(old.name, tables["model"], tables["training"], tables["data"])
+    Run(folder, settings).write_config()
+    return settings
+
+
+def _given(args: argparse.Namespace) -> list[str]:
+    flags = [f"{field}={value}" for flag, field in FLAGS.items() if (value := getattr(args, flag))]
+    return [*flags, *args.set]

@@ -1,0 +1,11 @@
+"""How far a result may be from its reference, each with the reason.  These only ever tighten."""
+
+# Complex step against the hand-written backward, float64: rounding of a few hundred operations.
+COMPLEX_STEP = 1e-12
+
+# A float32 result against the float64 reference, relative to the largest entry: the ops here
+# chain at most about ten roundings of half an ulp (6e-8), and sum pairwise or blocked.
+FLOAT32 = 2e-6
+
+# A float64 result of one backend against the float64 reference: the order of sums may differ.
+FLOAT64 = 1e-14

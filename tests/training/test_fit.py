@@ -1,0 +1,151 @@
+"""The training loop: what it does with each option, and what it leaves behind."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from backhand.config import TrainConfig
+from backhand.data import batch_at, batch_of, load
+from backhand.grads import grads_like
+from backhand.model import Objective
+from backhand.models.vae import VAE, VAEConfig
+from backhand.noise import Noise
+from backhand.optim import TrainingDiverged
+from backhand.training import fit
+
+CONFIG = VAEConfig(hidden=(12,), latent=3)
+SHORT = TrainConfig(epochs=3, batch=16, lr=0.01)
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    pattern = rng.random((4, 20))
+    x = (rng.random((90, 20)) < pattern[rng.integers(0, 4, 90)]).astype(np.float32)
+    return load(x, valid=20)
+
+
+def train(data, config=SHORT, model=None, **kwargs):
+    model = model or VAE.create(CONFIG, data.spec, data.converted("float32").train.x)
+    rows = []
+    result = fit(model, data, config, report=rows.append, **kwargs)
+    return model, result, rows
+
+
+def test_training_raises_the_bound_and_reports_each_step(data):
+    _, result, rows = train(data, replace(SHORT, epochs=30))
+    epochs = [row for row in rows if "epoch" in row]
+    assert [row["step"] for row in rows] == list(range(1, 30 * 5 + 1))
+    assert [row["epoch"] for row in epochs] == list(range(1, 31))
+    assert epochs[-1]["train"]["nats"] < epochs[0]["train"]["nats"] - 0.5
+    assert epochs[-1]["valid"]["nats"] < epochs[0]["valid"]["nats"]
+    assert result.steps == 150
+    assert result.train == epochs[-1]["train"]["nats"]
+    assert result.valid == epochs[-1]["valid"]["nats"]
+
+
+def test_one_step_is_the_gradient_step_written_by_hand(data):
+    """The visible version of the loop: SGD without momentum on the mean bound."""
+    config = TrainConfig(steps=1, batch=70, optimizer="sgd", momentum=0.0, lr=0.1)
+    trained, _, _ = train(data, config)
+    model = VAE.create(CONFIG, data.spec, data.converted("float32").train.x)
+    _, index = batch_at(len(data.train), 70, config.seed, 1)
+    batch = batch_of(data.converted("float32").train, index, Noise(0, 1))
+    g = grads_like(model)
+    model.bound(batch, Noise(0, 1)).backward(None, g)
+    g.flush()
+    assert np.allclose(trained.params.vector, model.params.vector + 0.1 * g.vector, atol=1e-7)
+
+
+def test_the_same_seed_gives_the_same_numbers(data):
+    a, _, rows_a = train(data)
+    b, _, rows_b = train(data)
+    c, _, _ = train(data, replace(SHORT, seed=1))
+    assert np.array_equal(a.params.vector, b.params.vector)
+    assert not np.array_equal(a.params.vector, c.params.vector)
+    for x, y in zip(rows_a, rows_b, strict=True):
+        assert x.get("train") == y.get("train")
+
+
+# What each option is changed to; it must change the trained parameters.
+CHANGES = {
+    "epochs": 4, "steps": 7, "batch": 20, "seed": 5, "k": 2, "optimizer": "sgd", "lr": 0.02,
+    "beta1": 0.8, "beta2": 0.9, "eps": 1e-3, "clip": 0.1, "kl_warmup": 2.0, "free_bits": 0.5,
+    "dtype": "float64",
+}  # fmt: skip
+OTHERS = [
+    (TrainConfig(epochs=3, batch=16, optimizer="adamw"), {"weight_decay": 0.5}),
+    (TrainConfig(epochs=3, batch=16, optimizer="rmsprop"), {"rms_decay": 0.5}),
+    (TrainConfig(epochs=3, batch=16, optimizer="sgd"), {"momentum": 0.5}),
+    (TrainConfig(epochs=3, batch=16), {"schedule": "iwae"}),
+    (TrainConfig(epochs=3, batch=16, schedule="cosine"), {"lr_final": 5e-4}),
+    (TrainConfig(epochs=3, batch=16, schedule="step"), {"decay": 0.5}),
+    (TrainConfig(epochs=3, batch=16, schedule="step"), {"milestones": (0.2,)}),
+]
+
+
+@pytest.mark.parametrize(
+    ("start", "change"), [*((SHORT, {k: v}) for k, v in CHANGES.items()), *OTHERS], ids=str
+)
+def test_every_option_changes_the_outcome(data, start, change):
+    vectors = []
+    for config in (start, replace(start, **change)):
+        model = VAE.create(
+            CONFIG, data.spec, data.converted(config.dtype).train.x, dtype=config.dtype
+        )
+        vectors.append(train(data, config, model)[0].params.vector)
+    assert vectors[0].dtype != vectors[1].dtype or not np.array_equal(*vectors)
+
+
+def test_patience_stops_and_valid_every_skips(data):
+    config = replace(SHORT, epochs=400, lr=0.05, patience=3)
+    _, result, rows = train(data, config)
+    epochs = [row for row in rows if "epoch" in row]
+    assert len(epochs) < 400
+    assert "no better validation bound" in result.finished
+    best = [i for i, row in enumerate(epochs) if row["best"]][-1]
+    assert len(epochs) - 1 - best == 3
+    _, _, rows = train(data, replace(SHORT, epochs=5, valid_every=2))
+    assert [("valid" in row) for row in rows if "epoch" in row] == [False, True, False, True, True]
+
+
+def test_terms_are_logged_unweighted(data):
+    _, _, rows = train(data, replace(SHORT, kl_warmup=100.0, epochs=1))
+    row = rows[-1]
+    assert 0 < row["kl_weight"] < 0.02
+    terms = row["train"]
+    assert math.isclose(terms["nats"], terms["kl"] - terms["likelihood"], rel_tol=1e-6)
+
+
+def test_divergence_is_an_error_with_advice(data):
+    model = VAE.create(CONFIG, data.spec, data.converted("float32").train.x)
+    model.encoder.head.linear.b[...] = 200.0  # exp of it overflows
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(TrainingDiverged, match=r"step 1: .*Lower the learn"),
+    ):
+        fit(model, data, SHORT)
+
+
+def test_objectives_with_parts_of_their_own(data):
+    """Two objectives, each with a part and an optimiser: as one that trains both, for SGD."""
+
+    class Split(VAE):
+        objectives = (Objective("bound", ("encoder",)), Objective("bound", ("decoder",)))
+
+    config = replace(SHORT, optimizer="sgd", lr=0.01)
+    x = data.converted("float32").train.x
+    one, _, _ = train(data, config, VAE.create(CONFIG, data.spec, x))
+    two, _, _ = train(data, config, Split.create(CONFIG, data.spec, x))
+    assert np.array_equal(one.params.vector, two.params.vector)
+
+    class Half(VAE):
+        objectives = (Objective("bound", ("decoder",)),)
+
+    start = Half.create(CONFIG, data.spec, x)
+    before = start.params.part("encoder").copy()
+    half, _, _ = train(data, config, start)
+    assert np.array_equal(half.params.part("encoder"), before)
+    assert not np.array_equal(half.params.part("decoder"), one.params.part("decoder"))
