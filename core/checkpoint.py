@@ -167,7 +167,7 @@ def _digest(members: Mapping[str, Array]) -> Array:
     for name in sorted(members):
         array = members[name]
         total.update(json.dumps([name, array.dtype.str, array.shape]).encode())
-        total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return np.frombuffer(total.digest(), np.uint8)
 
 
@@ -216,8 +216,8 @@ def latest(folder: PathLike) -> Checkpoint | None:
                 return latest(folder)
             errors.append(error)
             continue
-        for error in errors:
-            warnings.warn(f"{error}; went back to {path.name}", stacklevel=2)
+        for failure in errors:
+            warnings.warn(f"{failure}; went back to {path.name}", stacklevel=2)
         return found
     if errors:
         raise CheckpointError(

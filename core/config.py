@@ -120,13 +120,15 @@ class DataConfig:
             _require(self, "data", name, getattr(self, name) >= 0, "0 or more")
 
 
-_SCHEDULE_FIELDS = {"lr_final": ("cosine",), "milestones": ("step",), "decay": ("step",)}
+_SCHEDULE_FIELDS = {"lr_final": "cosine", "milestones": "step", "decay": "step"}
 
 
 def _refuse_idle(config: TrainConfig) -> None:
     """An option that would change nothing is an error."""
-    idle = {name: ("schedule", users) for name, users in _SCHEDULE_FIELDS.items()}
-    for name in {name for rule in RULES.values() for name in rule.settings}:
+    idle: dict[str, tuple[str, tuple[str, ...]]] = {
+        name: ("schedule", (user,)) for name, user in _SCHEDULE_FIELDS.items()
+    }
+    for name in sorted({name for rule in RULES.values() for name in rule.settings}):
         users = tuple(rule for rule in RULES if name in RULES[rule].settings)
         idle[name] = ("optimizer", users)
     defaults = {field.name: field.default for field in fields(config)}

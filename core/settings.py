@@ -12,7 +12,6 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
-from functools import cache
 from math import isfinite
 from numbers import Integral, Real
 from pathlib import Path
@@ -25,7 +24,6 @@ FORMAT = 1
 # -- values by type ------------------------------------------------------------------------
 
 
-@cache
 def field_types(config: type) -> dict[str, Any]:
     """Field name -> type of a configuration dataclass."""
     hints = get_type_hints(config)
