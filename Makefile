@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BACKHAND := $(BIN)/backhand
 # What an editable install cannot pick up by itself.
-BUILD := pyproject.toml setup.py CMakeLists.txt $(shell find csrc bindings -type f)
+BUILD := pyproject.toml setup.py CMakeLists.txt $(shell find csrc bindings -name '*.h' -o -name '*.cpp')
 
 .PHONY: demo test lint types clean
 .DELETE_ON_ERROR:
@@ -46,9 +46,11 @@ $(BIN)/python:
 	  "$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
 
 $(VENV)/installed-app: $(BIN)/python $(BUILD)
+	@echo "Installing backhand into $(VENV) ..."
 	$(BIN)/python -m pip install --quiet --editable '.[app]'
 	@touch $@
 
 $(VENV)/installed-test: $(BIN)/python $(BUILD)
+	@echo "Installing backhand and what its tests need into $(VENV) ..."
 	$(BIN)/python -m pip install --quiet --editable '.[app,test]'
 	@touch $@ $(VENV)/installed-app

@@ -2,7 +2,6 @@
 #include "philox/philox.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "philox/philox_math.h"
 
@@ -43,20 +42,17 @@ BH_CLONES void convert_uniforms_double(double* BH_RESTRICT out,
 BH_CLONES void convert_normals_float(float* BH_RESTRICT out,
                                      const std::uint32_t* BH_RESTRICT words, std::size_t n) {
     for (std::size_t i = 0; i < n; i += 2) {
-        const double radius = std::sqrt(-2.0 * philox_log(words[i]));  // [philox.5]
-        const PhiloxPair circle = philox_circle(words[i + 1]);         // [philox.5]
-        out[i] = float(radius * circle.first);                         // [philox.6]
-        out[i + 1] = float(radius * circle.second);                    // [philox.7]
+        const PhiloxPair z = philox_normals_float(words[i], words[i + 1]);
+        out[i] = float(z.first);
+        out[i + 1] = float(z.second);
     }
 }
 
 void convert_normals_double(double* out, const std::uint32_t* words, std::size_t n) {
     for (std::size_t i = 0; i < n; i += 2) {
-        const double log_u = std::log(philox_uniform<double>(words[i]));
-        const double angle = 6.28318530717958647693 * philox_uniform<double>(words[i + 1]);
-        const double radius = std::sqrt(-2.0 * log_u);  // [philox.5]
-        out[i] = radius * std::cos(angle);              // [philox.6]
-        out[i + 1] = radius * std::sin(angle);          // [philox.7]
+        const PhiloxPair z = philox_normals_double(words[i], words[i + 1]);
+        out[i] = z.first;
+        out[i + 1] = z.second;
     }
 }
 

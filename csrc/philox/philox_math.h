@@ -2,7 +2,11 @@
 // The equations are in kernels/philox/DERIVATION.md.
 #pragma once
 
+#ifndef __CUDACC_RTC__  // there, no file can be included: the launcher puts macros.h in front
+#include <cmath>
+
 #include "common/macros.h"
+#endif
 
 struct PhiloxWords {
     unsigned int c0, c1, c2, c3;
@@ -63,4 +67,17 @@ BH_HD PhiloxPair philox_circle(unsigned int x) {
     const double even_cos = (quadrant & 1) ? s : c;
     const double even_sin = (quadrant & 1) ? c : s;
     return {((quadrant + 1) & 2) ? -even_cos : even_cos, (quadrant & 2) ? -even_sin : even_sin};
+}
+
+// The two normals of a pair of words.  For float results: right to 1e-9 before rounding.
+BH_HD PhiloxPair philox_normals_float(unsigned int x0, unsigned int x1) {
+    const double radius = sqrt(-2.0 * philox_log(x0));  // [philox.5]
+    const PhiloxPair circle = philox_circle(x1);  // [philox.5]
+    return {radius * circle.first, radius * circle.second};  // [philox.6] [philox.7]
+}
+
+BH_HD PhiloxPair philox_normals_double(unsigned int x0, unsigned int x1) {
+    const double radius = sqrt(-2.0 * log(philox_uniform<double>(x0)));  // [philox.5]
+    const double angle = 6.28318530717958647693 * philox_uniform<double>(x1);  // [philox.5]
+    return {radius * cos(angle), radius * sin(angle)};  // [philox.6] [philox.7]
 }
