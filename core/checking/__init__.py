@@ -7,13 +7,12 @@ guess.  ``receipts`` and ``model_receipts`` return the same findings without rai
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from backhand.checking.compare import compare
 from backhand.checking.receipt import GradientError, Receipt
-from backhand.checking.subject import CallSubject, ModelSubject
+from backhand.checking.subject import CallSubject, ModelSubject, kernel
 from backhand.model import UNWEIGHTED, Batch, Weights
 from backhand.noise import Noise
 
@@ -72,18 +71,6 @@ def model_receipts(
 ) -> list[Receipt]:  # fmt: skip
     """As ``gradcheck_model``, but hands out wrong findings too."""
     return compare(ModelSubject(model, batch, noise, k, weights, wrt, name, kind), seed, tolerance)
-
-
-def kernel(op: Any) -> Callable[..., Any]:
-    """A kernel package as a function for ``gradcheck``: ``y, ..., backward = kernel(op)(...)``."""
-
-    def call(*inputs: Any) -> tuple[Any, ...]:
-        *outputs, saved = op.forward(*inputs)
-        return *outputs, lambda *cotangents: op.backward(*cotangents, saved)
-
-    call.__name__ = op.OP.name
-    call.__signature__ = inspect.signature(op.forward)  # type: ignore[attr-defined]
-    return call
 
 
 def _raise_if_wrong(found: list[Receipt]) -> list[Receipt]:

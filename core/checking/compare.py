@@ -9,10 +9,10 @@ import numpy as np
 from backhand._types import Array, Shape
 from backhand.checking.contract import violations
 from backhand.checking.diagnose import guess, sizes_of
+from backhand.checking.draws import Draws
 from backhand.checking.numeric import Along, NotAnalytic, Numeric
 from backhand.checking.receipt import CENTRAL, COMPLEX_STEP, CONTRACT, TOLERANCES, Receipt
 from backhand.checking.subject import BrokenContract, Subject, gradients
-from backhand.noise import Noise
 
 DIRECTIONS = 3
 COORDINATES = 32  # of each array are compared one by one
@@ -23,19 +23,6 @@ ABOUT_ZERO_REASON = (
     "none under all ones, a saturated one none at all), or see whether it is used; wrt= leaves "
     "it out"
 )
-
-
-class Draws:
-    """Standard normals, each under its own number."""
-
-    def __init__(self, seed: int) -> None:
-        self.noise, self.calls = Noise(seed), 0
-
-    def normal(self, shape: Shape) -> Array:
-        self.calls += 1
-        one = np.zeros(1, np.int64)
-        drawn = self.noise.normal("check", one, shape, layer=self.calls, dtype=np.float64)
-        return drawn.reshape(shape)
 
 
 class Outcome(NamedTuple):
@@ -51,7 +38,7 @@ def compare(subject: Subject, seed: int = 0, tolerance: float | None = None) -> 
     cotangents: list[Array] = []
     try:
         shapes = [y.shape for y in subject.run(subject.values).outputs]
-        cotangents, others = ([draws.normal(s) for s in shapes] for _ in range(2))
+        cotangents, others = draws.like(shapes), draws.like(shapes)
         broken = violations(subject, cotangents, others)
         found = gradients(subject, subject.run(subject.values), cotangents, subject.twin())
     except BrokenContract as error:
@@ -158,7 +145,7 @@ def _directions(a: Array, draws: Draws) -> list[Array]:
     """Random directions; one along which the terms of a . v happen to cancel is drawn anew."""
     kept: list[Array] = []
     while len(kept) < DIRECTIONS:
-        v = draws.normal(a.shape)
+        v = draws.normal(*a.shape)
         terms = a * v
         if a.size == 1 or abs(terms.sum()) >= 0.1 * np.sqrt((terms * terms).sum()):
             kept.append(v)
@@ -169,7 +156,7 @@ def _entries(a: Array, draws: Draws) -> list[int]:
     """Flat indices to be compared one by one: all, or the largest of ``a`` and a random few."""
     if a.size <= COORDINATES:
         return list(range(a.size))
-    order = np.argsort(draws.normal((a.size,)))[: COORDINATES - 1]
+    order = np.argsort(draws.normal(a.size))[: COORDINATES - 1]
     return sorted({int(np.abs(a).argmax()), *map(int, order)})
 
 
@@ -213,7 +200,7 @@ def _explain(
 def _locate(numeric: Numeric, along: Along, a: Array) -> int:
     """The flat index of a wrong entry of a large array, by halving."""
     low, high = 0, a.size
-    v = np.abs(Draws(1).normal((a.size,))) + 1
+    v = np.abs(Draws(1).normal(a.size)) + 1
     while high - low > 1:
         middle = (low + high) // 2
         off = []
@@ -231,7 +218,7 @@ def _under_ones(
     """Words for a backward that is right under all ones alone, or nothing."""
     ones = [np.ones_like(d) for d in cotangents]
     a = gradients(subject, subject.run(subject.values), ones, subject.twin())[numeric.i]
-    v = Draws(2).normal(numeric.x.shape)
+    v = Draws(2).normal(*numeric.x.shape)
     change = outcome.along(v)
     assert a is not None  # it was returned under the random cotangents
     error = _relative(float((a * v).sum()), float(change.sum()))

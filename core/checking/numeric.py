@@ -19,7 +19,7 @@ from backhand.backend import use_backend
 from backhand.checking.subject import Subject
 
 IMAGINARY = 1e-20  # its square vanishes beside 1, itself stays far from underflow
-COARSE = 1e-5
+COARSE = 1e-5  # step of the second opinion, times the root of the values' size
 LEVELS = 16
 
 Along = Callable[[Array], Array]
@@ -68,7 +68,7 @@ class Numeric:
             raise NotAnalytic("complex step gave values that are not finite")
         # Weighted so that no huge output hides the others behind its rounding.
         w = self.weights / np.maximum(1, np.abs(self.weights * self.y))
-        coarse = self._difference(v, COARSE)
+        coarse = self._difference(v, COARSE * self.reach**0.5)
         floor = 1e-10 * len(self.y) * max(1.0, _rms(v))
         if not _size(w * (change - coarse)) <= 1e-4 * _size(w * coarse) + floor:
             raise NotAnalytic("complex step and central differences disagree: not analytic here")

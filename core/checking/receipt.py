@@ -8,6 +8,7 @@ from typing import NamedTuple
 COMPLEX_STEP = "complex step"
 CENTRAL = "central differences"
 CONTRACT = "contract"
+FORWARD = "reference"
 
 # (kind, method) -> the largest relative error that passes.  Float64 arithmetic leaves about
 # 1e-15 per operation; central differences cannot show more than these.
@@ -27,7 +28,8 @@ class Receipt(NamedTuple):
     """One derivative, compared.
 
     kind: "op", "layer", "model" or "estimator".  wrt: the input or parameter.
-    method: "complex step", "central differences", or "contract" for a rule that was broken.
+    method: "complex step", "central differences", "reference" for outputs compared with those of
+    the reference, "contract" for a rule that was broken, "crashed" where nothing could be run.
     max_rel_error: NaN where nothing could be compared.  reason: why it failed, or why central
     differences had to do; else empty.
     """

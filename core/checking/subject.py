@@ -163,6 +163,18 @@ class CallSubject:
         )
 
 
+def kernel(op: Any) -> Callable[..., Any]:
+    """A kernel package as a function for ``gradcheck``: ``y, ..., backward = kernel(op)(...)``."""
+
+    def call(*inputs: Any) -> tuple[Any, ...]:
+        *outputs, saved = op.forward(*inputs)
+        return *outputs, lambda *cotangents: op.backward(*cotangents, saved)
+
+    call.__name__ = op.OP.name
+    call.__signature__ = inspect.signature(op.forward)  # type: ignore[attr-defined]
+    return call
+
+
 class ModelSubject:
     """A model's trained objective, (B,), as a function of its parameters."""
 

@@ -1,0 +1,194 @@
+"""Everything that ``backhand check`` proves: each op, layer and model at small odd sizes.
+
+A case imports what it checks only when it runs, so that one broken module fails alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backhand._types import Array, Shape
+from backhand.checking.draws import Draws
+from backhand.checking.subject import CallSubject, ModelSubject, Subject, kernel
+from backhand.model import Batch, DataSpec, Weights
+from backhand.noise import Noise
+
+K, B, D, Z, SIZE = 2, 5, 3, 4, 7
+Inputs = Callable[[Draws], tuple[Any, ...]]
+STD = {"": 1.0, "logvar=50": np.exp(25.0), "logvar=-50": np.exp(-25.0)}
+
+
+class Case(NamedTuple):
+    """name: of the op, layer or model; variant: "" or what is special; make: what to check."""
+
+    name: str
+    variant: str
+    kind: str
+    make: Callable[[Draws], Subject]
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}[{self.variant}]" if self.variant else self.name
+
+
+def _normals(*shapes: Shape) -> Inputs:
+    return lambda draws: tuple(draws.like(list(shapes)))
+
+
+def _unit(draws: Draws, *shape: int) -> Array:
+    """Values in (0, 1)."""
+    return 0.5 + 0.5 * np.tanh(draws.normal(*shape))
+
+
+def _far(draws: Draws) -> Array:
+    """Up to +-50, some near 0."""
+    return np.linspace(-50, 50, B * 9).reshape(B, 9) + draws.normal(B, 9)
+
+
+def _parameters(layer: Any) -> list[str]:
+    leaves = import_module("backhand.params").leaves
+    return [name for name, _ in leaves(layer)]
+
+
+def _ops() -> list[Case]:
+    def op(name: str, variant: str, inputs: Inputs) -> Case:
+        def make(draws: Draws) -> Subject:
+            package = import_module(f"backhand.kernels.{name}")
+            return CallSubject(kernel(package), inputs(draws), None, None, "op")
+
+        return Case(name, variant, "op", make)
+
+    def spread(std: float) -> Inputs:
+        # Values as large as the deviation: else their derivatives vanish beside others.
+        return lambda d: (std * d.normal(B, Z), 2 * np.log(std) + d.normal(B, Z), d.normal(K, B, Z))
+
+    def density(std: float) -> Inputs:
+        return lambda d: (
+            std * d.normal(B, D), std * d.normal(K, B, D), 2 * np.log(std) + d.normal(K, B, D)
+        )  # fmt: skip
+
+    def biased(name: str) -> Inputs:
+        return lambda d: (d.normal(K, B, D), d.normal(D), name)
+
+    def far(name: str) -> Inputs:
+        return lambda d: (_far(d), None, name)
+
+    activations = ("identity", "tanh", "sigmoid", "relu", "leaky_relu", "softplus", "elu")
+    return [
+        op("bernoulli_logits", "", lambda d: (_unit(d, B, D), d.normal(K, B, D))),
+        op("bernoulli_logits", "logits=1e4", lambda d: (_unit(d, B, D), 1e4 * d.normal(K, B, D))),
+        *(op("gaussian_density", variant, density(std)) for variant, std in STD.items()),
+        op("gaussian_density", "one logvar", _normals((B, D), (K, B, D), (D,))),
+        *(op("gaussian_latent", variant, spread(std)) for variant, std in STD.items()),
+        *(op("bias_activation", name, biased(name)) for name in activations),
+        *(op("bias_activation", f"{name} at 50", far(name)) for name in activations),
+    ]
+
+
+def _layers() -> list[Case]:
+    def layer(
+        name: str, make: Callable[[Any, Any], Any], *shape: int, variant: str = ""
+    ) -> Case:  # make(the layers, initial values)
+        def subject(draws: Draws) -> Subject:
+            layers = import_module("backhand.layers")
+            made = make(layers, layers.Initial(1, "float64"))
+            return CallSubject(made, (draws.normal(*shape),), None, None, "layer")
+
+        return Case(name, variant, "layer", subject)
+
+    def function(name: str, wrt: tuple[str, ...], inputs: Inputs) -> Case:
+        def subject(draws: Draws) -> Subject:
+            f = getattr(import_module("backhand.distributions"), name)
+            return CallSubject(f, inputs(draws), wrt, None, "layer")
+
+        return Case(name, "", "layer", subject)
+
+    def output(name: str, *arguments: Any, variant: str = "") -> Case:
+        def subject(draws: Draws) -> Subject:
+            initial = import_module("backhand.layers").Initial(2, "float64")
+            outputs = import_module("backhand.models.outputs")
+            made = getattr(outputs, name).create(initial, Z, _unit(draws, D), *arguments)
+            names = ["h", *_parameters(made)]
+            return CallSubject(
+                made, (draws.normal(K, B, Z), _unit(draws, B, D)), names, None, "layer"
+            )
+
+        return Case(name, variant, "layer", subject)
+
+    def activation(name: str) -> Callable[[Any, Any], Any]:
+        return lambda layers, _: getattr(layers, name)
+
+    def stack(hidden: tuple[int, ...], activation: str) -> Callable[[Any, Any], Any]:
+        return lambda layers, initial: layers.MLP.create(initial, D, hidden, activation)
+
+    names = ("tanh", "sigmoid", "relu", "leaky_relu", "softplus", "elu")
+    return [
+        *(layer(name, activation(name), K, B, D) for name in names),
+        layer("Linear", lambda layers, initial: layers.Linear.create(initial, D, Z), K, B, D),
+        layer("Linear", lambda ls, i: ls.Linear.create(i, 1, 1), 1, 1, variant="of one"),
+        layer("Dense", lambda ls, i: ls.Dense.create(i, D, Z, "tanh"), B, D),
+        layer("Dense", lambda ls, i: ls.Dense.create(i, D, 1, "elu"), K, B, D, variant="to one"),
+        layer("MLP", stack((Z,), "elu"), B, D, variant="one layer"),
+        layer("MLP", stack((Z, 2, D), "tanh"), K, B, D, variant="three layers"),
+        layer("MLP", stack((), "tanh"), B, D, variant="no layer"),
+        layer("GaussianHead", lambda ls, i: ls.GaussianHead.create(i, D, Z), B, D),
+        layer(
+            "GaussianHead", lambda ls, i: ls.GaussianHead.create(i, D, Z, 1.5), B, D,
+            variant="bounded",
+        ),
+        function("bernoulli", ("logits",), lambda d: (_unit(d, B, D), d.normal(K, B, D))),
+        function("gaussian", ("mean", "logvar"), _normals((B, D), (K, B, D), (K, B, D))),
+        function("latent", ("mean", "logvar"), _normals((B, Z), (B, Z), (K, B, Z))),
+        function("log_ratio", ("z", "logvar"), _normals((K, B, Z), (B, Z), (K, B, Z))),
+        output("BernoulliOutput"),
+        output("GaussianOutput", 0.5, True, variant="shared"),
+        output("GaussianOutput", 0.5, False, variant="fixed"),
+        output("LearnedGaussianOutput", 0.5, 0.0),
+        output("LearnedGaussianOutput", 0.5, 2.0, variant="bounded"),
+    ]  # fmt: skip
+
+
+def _models() -> list[Case]:
+    def vae(variant: str, kind: str, k: int, weights: Weights | None = None, **fields: Any) -> Case:
+        def subject(draws: Draws) -> Subject:
+            VAE = import_module("backhand.models.vae").VAE
+            x = draws.normal(B, SIZE) + (draws.normal(SIZE) if kind == "real" else 0)
+            x = x if kind == "real" else (x > 0).astype(np.float64)
+            config = VAE.Config(latent=Z, **{"hidden": (6, D), **fields})
+            model = VAE.create(config, DataSpec((SIZE,), kind), x, seed=3, dtype="float64")
+            # Away from the initial values, where biases are zero.
+            model.params.vector[...] += 0.2 * draws.normal(model.params.vector.size)
+            batch = Batch(x, np.array([4, 0, 9, 2, 7]))
+            return ModelSubject(
+                model, batch, Noise(5, 1), k, weights or Weights(), None, None, "model"
+            )
+
+        return Case("vae", variant, "model", subject)
+
+    return [
+        vae("bernoulli", "binary", 1),
+        vae("bernoulli, k=3, sampled kl", "binary", 3, kl="sampled"),
+        vae("bernoulli, no hidden layer", "binary", 1, hidden=()),
+        vae("gaussian, shared variance", "real", 2),
+        vae(
+            "gaussian, fixed variance", "real", 1, variance="fixed", std=0.7, activation="softplus"
+        ),
+        vae("gaussian, learned variance", "real", 1, variance="learned", log_scale_bound=2.0),
+        vae("gaussian, weighted, free bits", "real", 1, Weights(0.7, 0.3, 0.2), activation="elu"),
+    ]
+
+
+CASES = tuple(_ops() + _layers() + _models())
+
+
+def select(names: list[str]) -> list[Case]:
+    """The cases of these ops, layers and models (or single variants); all where none is named."""
+    known = list(dict.fromkeys(case.name for case in CASES))
+    for name in names:
+        if name not in known and name not in {case.label for case in CASES}:
+            raise ValueError(f"nothing called {name!r} to check; there are {', '.join(known)}")
+    return [case for case in CASES if not names or case.name in names or case.label in names]
