@@ -29,7 +29,7 @@ def _list(args: argparse.Namespace) -> int:
     from backhand.data import find
     from backhand.data.registry import entry, registry
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for known in [entry(args.name)] if args.name else registry().values():
         place = find(known.name)
         rows.append(

@@ -19,6 +19,7 @@ from backhand._types import Array
 from backhand.data import parsers
 from backhand.data.files import DataError, read_bytes
 
+_MAX_PNG = 1 << 20
 _DRAWING = re.compile(r"images_\w+/([^/]+)/(character\d+)/\d+_(\d+)\.png")
 
 
@@ -33,8 +34,11 @@ def omniglot(folder: Path) -> None:
         try:
             with zipfile.ZipFile(folder / name) as archive:
                 drawings = []
-                for member in archive.namelist():
+                for info in archive.infolist():
+                    member = info.filename
                     if match := _DRAWING.fullmatch(member):
+                        if info.file_size > _MAX_PNG:
+                            raise DataError(f"{member}: too large for a drawing")
                         drawings.append((match[1], match[2], int(match[3]), member))
                 for alphabet, character, number, member in sorted(drawings):
                     rows.append((alphabet, (background, alphabet, character), number, background))

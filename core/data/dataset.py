@@ -114,11 +114,19 @@ def _own(source: Any, valid: int | None, kind: str | None) -> Data:
         if kind is not None:
             raise DataError(f"{name} is text; kind is for numbers, got {kind!r}")
         parts, info["vocab"] = user.text_parts(content, _share(len(content), valid), name)
-        found, content = "text", "\n".join(content).encode()
+        found, sha256 = "text", digest("\n".join(content).encode())
     else:
         parts = user.parts_of(content, name)
         found, info["kind"] = user.kind_of(parts, kind)
-    info["sha256"] = {name: digest(content)}
+        sha256 = digest(
+            {
+                f"{split.name}_{letter}": array
+                for split in parts.values()
+                for letter, array in (("x", split.x), ("y", split.y), ("mask", split.mask))
+                if array is not None
+            }
+        )
+    info["sha256"] = {name: sha256}
     parts = _held_out(name, parts, _share(len(parts["train"]), None), valid)
     return _data(name, found, parts, info)
 

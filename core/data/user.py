@@ -58,14 +58,14 @@ def parts_of(arrays: Mapping[str, Array], source: str) -> dict[str, Split]:
         if letter in part:
             raise DataError(f"{source}: two arrays stand for {letter} of {split}")
         part[letter] = array
-    for split, part in found.items():
-        if "x" not in part or "train" not in found:
-            missing = "training data" if "train" not in found else f"x of {split}"
-            raise DataError(f"{source}: {missing} missing; got {', '.join(arrays)}")
+    missing = ["training data"] if "train" not in found else []
+    missing += [f"x of {split}" for split, part in found.items() if "x" not in part]
+    if missing:
+        raise DataError(f"{source}: {missing[0]} missing; got {', '.join(arrays)}")
     parts = {
-        name: Split(name, part["x"], part.get("y"), part.get("mask"))
+        name: Split(name, found[name]["x"], found[name].get("y"), found[name].get("mask"))
         for name in SPLITS
-        if (part := found.get(name))
+        if name in found
     }
     for split_ in parts.values():
         _check(split_, parts["train"], source)
