@@ -65,7 +65,7 @@ def _status(name: str) -> Status:
                 "reinstall with BACKHAND_NATIVE=1",
             )
         return Status(True, f"compiled by {native.compiler}")
-    return Status(False, f"no op of this version has a {name} form")
+    return Status(False, f"no op of this version is written for {name}")
 
 
 def _require(name: str) -> None:

@@ -78,8 +78,8 @@ def fit(
 ) -> Result:
     """Train ``model`` in place; with a ``run``, go on from its last checkpoint and write new ones.
 
-    report(row) is called after each step with {step, total} and, at the end of an epoch, with
-    the row that goes to metrics.jsonl.  Raises TrainingDiverged, before the checkpoint is
+    report(row) is called after each step with {step, total} and, at the end of an epoch, also
+    with what goes to metrics.jsonl.  Raises TrainingDiverged, before the checkpoint is
     written, when a bound or a gradient is not finite.
     """
     config = config or TrainConfig()
@@ -117,7 +117,7 @@ def fit(
                 scale = clip_scale(_norm(gradient, progress), config.clip)
                 update.optimizer.step(vector[update.where], gradient, rate, scale)
 
-            row: dict[str, Any] = {"step": step, "total": total}
+            row: dict[str, Any] = {"step": step}
             end_of_epoch = step % per_epoch == 0 or step == total
             if end_of_epoch:
                 progress.seconds = time.monotonic() - started
@@ -132,7 +132,7 @@ def fit(
                 run.save(asdict(progress), model, _slots(updates), best=row.get("best", False))
                 saved = time.monotonic()
             if report is not None:
-                report(row)
+                report(row | {"total": total})
     return _result(progress)
 
 
