@@ -178,7 +178,7 @@ def _models() -> list[Case]:
             "gaussian, fixed variance", "real", 1, variance="fixed", std=0.7, activation="softplus"
         ),
         vae("gaussian, learned variance", "real", 1, variance="learned", log_scale_bound=2.0),
-        vae("gaussian, weighted, free bits", "real", 1, Weights(0.7, 0.3, 0.2), activation="elu"),
+        vae("gaussian, weighted, free bits", "real", 1, Weights(0.7, 0.3, 1.15), activation="elu"),
     ]
 
 
