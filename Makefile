@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 BACKHAND := $(BIN)/backhand
 # What an editable install cannot pick up by itself.
 BUILD := pyproject.toml setup.py CMakeLists.txt $(shell find csrc bindings -name '*.h' -o -name '*.cpp')
+NATIVE := $(BIN)/python -c \
+  'import backhand; print("compiled kernels:", backhand.backends()["native"].reason)'
 
 .PHONY: demo test lint types clean
 .DELETE_ON_ERROR:
@@ -47,10 +49,12 @@ $(BIN)/python:
 
 $(VENV)/installed-app: $(BIN)/python $(BUILD)
 	@echo "Installing backhand into $(VENV) ..."
-	$(BIN)/python -m pip install --quiet --editable '.[app]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[app]'
+	@$(NATIVE)
 	@touch $@
 
 $(VENV)/installed-test: $(BIN)/python $(BUILD)
 	@echo "Installing backhand and what its tests need into $(VENV) ..."
-	$(BIN)/python -m pip install --quiet --editable '.[app,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[app,test]'
+	@$(NATIVE)
 	@touch $@ $(VENV)/installed-app
