@@ -124,7 +124,7 @@ def _fetch(wanted: Entry) -> Path:
             from backhand.data import convert
 
             getattr(convert, wanted.convert)(folder)
-        read(wanted.name, folder)
+        sets.build(wanted, read(wanted.name, folder)[0])
         target.mkdir(exist_ok=True)
         for file in wanted.files:
             (folder / file.name).replace(target / file.name)

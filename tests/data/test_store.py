@@ -96,6 +96,18 @@ def test_fetching_what_is_gone(tiny, served, nowhere):
     assert os.listdir(nowhere) == []
 
 
+def test_fetching_a_page_in_place_of_a_file_without_digest(monkeypatch, served, nowhere):
+    pytest.importorskip("pooch")
+    known = registry()["mnist-static"]
+    for file in known.files:
+        (served[0] / file.name).write_text("<html>moved</html>")
+    urls = tuple(served[1] + file.name for file in known.files)
+    monkeypatch.setitem(registry(), known.name, known._replace(urls=urls))
+    with pytest.raises(DataError, match=r"binarized_mnist_train\.amat: holds b'<'"):
+        load(known.name)
+    assert os.listdir(nowhere) == []
+
+
 def test_offline(monkeypatch, tiny, nowhere):
     pytest.importorskip("pooch")
     urls = tuple("http://127.0.0.1:9/" + name for name in CONTENTS)
