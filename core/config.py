@@ -105,7 +105,7 @@ class DataConfig:
 
     binarisation: "" is the set's own.  valid: how many of the last training data are held out
     for validation where the set has no such part, 0: the set's own number.  limit: only the
-    first so many of each part, 0: all.  kind: of your own data, "" judges by the values.
+    first so many training data, 0: all.  kind: of your own data, "" judges by the values.
     """
 
     name: str = ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,26 @@ class Run:
     def write_config(self) -> None:
         """Write the settings to config.toml."""
         write_toml(self.path / CONFIG, self.settings.name, self.settings.tables)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in the folder; ends with the process at the latest."""
+        try:
+            import fcntl
+        except ImportError:  # not a POSIX system: nothing to lock with
+            yield
+            return
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RuntimeError(
+                    f"another process is training in {self.path}; wait for it, or name another one"
+                ) from None
+            yield
+        finally:
+            os.close(folder)
 
     # -- metrics -------------------------------------------------------------------
 
@@ -165,7 +186,7 @@ def data_of(settings: Settings, other: str | None = None) -> Data:
     return load_data(
         other or config.name,
         binarisation=config.binarisation or None,
-        valid=None if other else config.valid or None,
+        valid=0 if other else config.valid or None,
         limit=None if other else config.limit or None,
         kind=config.kind or None,
     )

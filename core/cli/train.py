@@ -74,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
     config = settings.training
     data = data_of(settings)
     opened = Run(folder, settings) if resumed else Run.create(folder, settings)
-    with use_backend(config.backend) if config.backend else nullcontext():
+    with opened.locked(), use_backend(config.backend) if config.backend else nullcontext():
+        if resumed:
+            opened.write_config()
         model = new_model(settings, data.spec, data.converted(config.dtype).train.x)
         with Progress(folder) as progress:
             result = fit(model, data, config, run=opened, report=progress)
@@ -87,7 +89,10 @@ def run(args: argparse.Namespace) -> int:
         "train": result.train,
         "valid": result.valid,
     }
-    curve(folder / "curve.png", opened.metrics())
+    try:
+        curve(folder / "curve.png", opened.metrics())
+    except ImportError as error:
+        progress.line(f"no picture of the curve: {error}")
     valid = "" if result.valid is None else f", valid {result.valid:.3f}"
     emit(args, value, f"{folder}: {result.steps} steps, train {result.train:.3f}{valid} nats")
     return 0
@@ -100,7 +105,7 @@ def _fresh(args: argparse.Namespace) -> Settings:
         "data": DataConfig(),
     }
     if args.config:
-        tables = read_toml(Path(args.config), tables)
+        tables = read_toml(Path(args.config), tables, args.model)
     tables = apply_settings(tables, _given(args))
     if not tables["data"].name:
         raise ValueError("train needs --data NAME|FILE (mnist-mini comes with the package)")
@@ -112,7 +117,7 @@ def _resumed(args: argparse.Namespace, folder: Path) -> Settings:
     old = Run.open(folder).settings
     if old.name != args.model:
         raise ValueError(f"{folder} holds a run of {old.name!r}, not of {args.model!r}")
-    tables = read_toml(Path(args.config), old.tables) if args.config else old.tables
+    tables = read_toml(Path(args.config), old.tables, old.name) if args.config else old.tables
     tables = apply_settings(tables, _given(args))
     for table, config in tables.items():
         for field in fields(config):
@@ -123,9 +128,14 @@ def _resumed(args: argparse.Namespace, folder: Path) -> Settings:
                     f"{folder} was trained with {name} = {before!r}, so it cannot go on with "
                     f"{now!r}; leave it out, or start another run"
                 )
-    settings = Settings(old.name, tables["model"], tables["training"], tables["data"])
-    Run(folder, settings).write_config()
-    return settings
+    before, now = old.training, tables["training"]
+    longer = (before.epochs, before.steps) != (now.epochs, now.steps)
+    if longer and now.schedule != "constant":
+        raise ValueError(
+            f"{folder} has a {now.schedule} schedule, which depends on the length of the run; "
+            "only a run with schedule constant can be made longer"
+        )
+    return Settings(old.name, tables["model"], now, tables["data"])
 
 
 def _given(args: argparse.Namespace) -> list[str]:

@@ -15,6 +15,7 @@ from backhand.data.files import DataError, digest
 from backhand.data.registry import entry, registry
 from backhand.data.split import SPLITS, Split
 from backhand.model import DataSpec
+from backhand.noise import order
 
 BINARISATIONS = ("none", "once", "dynamic")
 
@@ -68,8 +69,9 @@ def load(
     """A data set by its name, from a file, or from the caller's own array (N, ...).
 
     binarisation: none, once or dynamic; None: the data set's own default.
-    valid: how many of the last training data are held out for validation where the source has
-    no such part; None: the data set's own number, 10 % of a user's data.  0: none.
+    valid: how many of the training data are held out for validation where the source has no
+    such part (the last of a known set, a fixed draw of a user's table); None: the data set's
+    own number, 10 % of a user's data.  0: none.
     limit: only the first so many training data; validation and test data stay.
     kind: binary, unit or real, of a user's data; None: by their values (docs/data.md).
     Raises ValueError (DataError), FileNotFoundError.
@@ -127,7 +129,8 @@ def _own(source: Any, valid: int | None, kind: str | None) -> Data:
             }
         )
     info["sha256"] = {name: sha256}
-    parts = _held_out(name, parts, _share(len(parts["train"]), None), valid)
+    spread = found != "text"  # a table may be sorted; lines of text are held out from the end
+    parts = _held_out(name, parts, _share(len(parts["train"]), None), valid, spread)
     return _data(name, found, parts, info)
 
 
@@ -137,8 +140,9 @@ def _share(n: int, valid: int | None) -> int:
 
 
 def _held_out(
-    name: str, parts: dict[str, Split], default: int, valid: int | None
+    name: str, parts: dict[str, Split], default: int, valid: int | None, spread: bool = False
 ) -> dict[str, Split]:
+    """``valid`` rows of the training data held out: the last, or ``spread`` by a fixed draw."""
     if "valid" in parts:
         if valid is not None:
             raise DataError(f"{name} has its own validation data; leave out valid={valid}")
@@ -150,8 +154,9 @@ def _held_out(
         )
     if n == 0:
         return parts
-    held = replace(train.rows(slice(len(train) - n, None)), name="valid")
-    return parts | {"train": train.rows(slice(0, len(train) - n)), "valid": held}
+    drawn = order(0, 0, len(train)) if spread else np.arange(len(train))
+    kept, held = np.sort(drawn[:-n]), np.sort(drawn[-n:])
+    return parts | {"train": train.rows(kept), "valid": replace(train.rows(held), name="valid")}
 
 
 def _data(name: str, kind: str, parts: Mapping[str, Split], info: Mapping[str, Any]) -> Data:

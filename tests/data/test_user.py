@@ -16,10 +16,22 @@ def test_array():
     data = load(TABLE)
     assert data.spec == ((3,), "real")
     assert (len(data.train), len(data.valid), data.test) == (45, 5, None)
-    np.testing.assert_array_equal(data.train.x, TABLE[:45])
-    np.testing.assert_array_equal(data.valid.x, TABLE[45:])
+    both = np.concatenate([data.train.x, data.valid.x])
+    np.testing.assert_array_equal(np.sort(both, axis=0), np.sort(TABLE, axis=0))
     assert data.binarisation == "none"
     assert data.info["kind"].startswith("the values lie in [-")
+
+
+def test_a_sorted_table_is_held_out_all_over():
+    rows = np.arange(200.0)[:, None] + [[0.5, -7]]
+    data = load(rows)
+    held = data.valid.x[:, 0]
+    assert len(held) == 20
+    assert held.min() < 60
+    assert held.max() > 140
+    assert (np.diff(held) > 0).all()
+    assert (np.diff(data.train.x[:, 0]) > 0).all()
+    np.testing.assert_array_equal(held, load(rows).valid.x[:, 0])
 
 
 def test_the_callers_array_is_not_written():
@@ -58,7 +70,7 @@ def test_kind_by_value(x, kind):
 def test_kind_can_be_forced():
     counts = rng.integers(0, 9, (20, 3), dtype=np.uint8)
     np.testing.assert_array_equal(
-        load(counts, kind="real").converted("float64").train.x, counts[:18].astype(float)
+        load(counts, kind="real", valid=0).converted("float64").train.x, counts.astype(float)
     )
     bits = rng.integers(0, 2, (20, 3))
     assert load(bits, kind="unit").spec.kind == "unit"
@@ -78,9 +90,10 @@ def test_kind_depends_on_no_limit_and_all_splits():
 
 
 def test_valid_and_limit():
-    data = load(TABLE, valid=20, limit=7)
-    np.testing.assert_array_equal(data.train.x, TABLE[:7])
-    np.testing.assert_array_equal(data.valid.x, TABLE[30:])
+    whole, data = load(TABLE, valid=20), load(TABLE, valid=20, limit=7)
+    np.testing.assert_array_equal(data.train.x, whole.train.x[:7])
+    np.testing.assert_array_equal(data.valid.x, whole.valid.x)
+    assert len(data.valid) == 20
     assert load(TABLE, valid=0).valid is None
     assert len(load(TABLE[:2]).valid) == 1
     for valid in (-1, 50, 51):
@@ -171,7 +184,7 @@ def test_files(tmp_path):
     np.savetxt(tmp_path / "a.csv", TABLE, delimiter=",", header="a,b,c", comments="")
     loaded = [load(tmp_path / f"a.{kind}") for kind in ("npy", "npz", "csv")]
     for data in loaded:
-        np.testing.assert_array_equal(data.train.x, TABLE[:45])
+        np.testing.assert_array_equal(data.train.x, load(TABLE).train.x)
         assert data.name.startswith(str(tmp_path))
     assert len({next(iter(data.info["sha256"].values())) for data in loaded}) == 1
     grey = rng.integers(0, 256, (20, 2, 2), dtype=np.uint8)
@@ -179,7 +192,7 @@ def test_files(tmp_path):
     (tmp_path / "my-images-idx3-ubyte").write_bytes(content)
     (tmp_path / "my.idx.gz").write_bytes(gzip.compress(content))
     for name in ("my-images-idx3-ubyte", "my.idx.gz"):
-        np.testing.assert_array_equal(load(str(tmp_path / name)).train.x, grey[:18])
+        np.testing.assert_array_equal(load(str(tmp_path / name), valid=0).train.x, grey)
 
 
 def test_wrong_files(tmp_path):

@@ -48,10 +48,24 @@ CASES = [
 ]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 EQUATIONS = [
-    *(f"bernoulli_logits.{i}" for i in (1, 2, 3)),
-    *(f"gaussian_latent.{i}" for i in (1, 2, 3, 4, 5)),
-    *(f"gaussian_density.{i}" for i in (1, 2, 3, 4, 5)),
-    *(f"bias_activation.{i}" for i in (1, 2, 3, 4, 5)),
+    "bernoulli_logits.1",
+    "bernoulli_logits.2",
+    "bernoulli_logits.3",
+    "gaussian_latent.1",
+    "gaussian_latent.2",
+    "gaussian_latent.3",
+    "gaussian_latent.4",
+    "gaussian_latent.5",
+    "gaussian_density.1",
+    "gaussian_density.2",
+    "gaussian_density.3",
+    "gaussian_density.4",
+    "gaussian_density.5",
+    "bias_activation.1",
+    "bias_activation.2",
+    "bias_activation.3",
+    "bias_activation.4",
+    "bias_activation.5",
 ]
 
 

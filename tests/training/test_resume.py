@@ -166,6 +166,27 @@ def test_a_run_is_not_overwritten_nor_changed(data, uninterrupted):
     assert "model.latent = 2" in other.stderr
 
 
+def test_a_schedule_that_depends_on_the_length_is_not_stretched(data, uninterrupted):
+    longer = run(command(data, uninterrupted, "--resume", "--epochs", "999"))
+    assert longer.returncode == 2
+    assert "cosine schedule" in longer.stderr
+
+
+def test_two_processes_do_not_train_in_one_folder(data, tmp_path):
+    folder = tmp_path / "run"
+    words = command(data, folder, "--resume", epochs=100_000)
+    first = subprocess.Popen(
+        words, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    first.stderr.readline()
+    second = run(words)
+    first.kill()
+    first.stderr.close()
+    first.wait()
+    assert second.returncode == 2
+    assert "another process is training" in second.stderr
+
+
 def test_a_damaged_checkpoint_is_passed_over(data, uninterrupted, tmp_path):
     folder = tmp_path / "run"
     run(command(data, folder, epochs=4))
@@ -213,14 +234,15 @@ def test_load_needs_no_other_argument(uninterrupted):
 def test_a_full_disk_is_one_clear_error_and_loses_nothing(data, tmp_path):
     """The file-size limit of the process stands for the end of the disk."""
     folder = tmp_path / "run"
-    assert run(command(data, folder, epochs=2)).returncode == 0
+    constant = ["--set", "schedule=constant"]
+    assert run(command(data, folder, *constant, epochs=2)).returncode == 0
     before = sorted(checkpoint.steps(folder))
     limited = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); " \
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)); " \
         "from backhand.cli import main; sys.exit(main(sys.argv[1:]))"  # fmt: skip
-    words = command(data, folder, "--resume", "--epochs", "9")[3:]
+    words = command(data, folder, "--resume", *constant, epochs=9)[3:]
     failed = run([sys.executable, "-c", limited, *words])
     assert failed.returncode == 2
     assert "cannot write the checkpoint" in failed.stderr
     assert sorted(checkpoint.steps(folder)) == before
-    assert run(command(data, folder, "--resume", "--epochs", "9")).returncode == 0
+    assert run(command(data, folder, "--resume", *constant, epochs=9)).returncode == 0
