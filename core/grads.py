@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final
 
-from backhand._types import Array
+from backhand._types import Array, Shape
 from backhand.numerics import sum_rows, xp_of
 from backhand.params import Params, children, is_leaf, table_of
 
@@ -20,9 +20,12 @@ from backhand.params import Params, children, is_leaf, table_of
 class Accumulator:
     """Sums the gradient of one parameter in a view of the gradient vector."""
 
-    __slots__ = ("_fresh", "_pending", "_view")
+    __slots__ = ("_fresh", "_name", "_pending", "_view")
 
-    def __init__(self, view: Array, pending: list[tuple[Accumulator, Array, Array]] | None) -> None:
+    def __init__(
+        self, name: str, view: Array, pending: list[tuple[Accumulator, Array, Array]] | None
+    ) -> None:
+        self._name = name
         self._view = view
         self._fresh = True  # nothing added yet: the view holds old numbers
         self._pending = pending
@@ -38,7 +41,7 @@ class Accumulator:
     def add(self, d: Array) -> None:
         """+= d, of the parameter's own shape."""
         if d.shape != self._view.shape:
-            raise ValueError(f"gradient has shape {d.shape}, its parameter {self._view.shape}")
+            raise self._mismatch(d.shape)
         if self._fresh:
             self._view[...] = d
             self._fresh = False
@@ -51,10 +54,20 @@ class Accumulator:
 
     def add_outer(self, x: Array, dy: Array) -> None:
         """+= x.T @ dy over all leading axes; at ``flush()`` where products are deferred."""
+        if (x.shape[-1], dy.shape[-1]) != self._view.shape:
+            raise self._mismatch((x.shape[-1], dy.shape[-1]))
+        if x.shape[:-1] != dy.shape[:-1]:
+            raise ValueError(f"{self._name}: add_outer of x {x.shape} and dy {dy.shape}")
         if self._pending is None:
             self._product(_rows(x), _rows(dy))
         else:
             self._pending.append((self, _rows(x), _rows(dy)))
+
+    def _mismatch(self, shape: Shape) -> ValueError:
+        return ValueError(
+            f"{self._name}: its gradient must have shape {self._view.shape}, as the parameter has, "
+            f"got {shape}"
+        )
 
     def _product(self, x: Array, dy: Array) -> None:
         if self._fresh and x.dtype == dy.dtype == self._view.dtype:
@@ -91,10 +104,12 @@ class Grads:
     def __init__(self, tree: Any, vector: Array | None = None, defer: bool = False) -> None:
         table = getattr(tree, "params", None)
         table = table.table if isinstance(table, Params) else table_of(tree)
+        size = table[-1].offset + table[-1].size
         if vector is None:
             first = next(_arrays(tree))
-            size = table[-1].offset + table[-1].size
             vector = xp_of(first).zeros(size, first.dtype)
+        elif vector.shape != (size,):
+            raise ValueError(f"the vector must have shape ({size},), got {vector.shape}")
         self.params = Params(vector, table)
         self._waiting: list[tuple[Accumulator, Array, Array]] = []
         self._leaves: list[Accumulator] = []
@@ -132,6 +147,8 @@ class Grads:
             leaf._fresh = True
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what copy and NumPy look for is no parameter
+            raise AttributeError(name)
         return getattr(self.__dict__["_twin"], name)
 
     def __getitem__(self, i: int) -> Any:
@@ -140,8 +157,11 @@ class Grads:
     def _build(self, node: Any, prefix: str, pending: Any) -> Any:
         members: dict[str, Any] = {}
         for name, value in children(node):
+            if not prefix and (name == "params" or hasattr(type(self), name)):
+                raise ValueError(f"a part cannot be called {name!r}: gradient trees have their own")
             if is_leaf(value):
-                members[name] = Accumulator(self.params[prefix + name], pending)
+                full = prefix + name
+                members[name] = Accumulator(full, self.params[full], pending)
                 self._leaves.append(members[name])
             elif dataclasses.is_dataclass(value) or isinstance(value, list | tuple):
                 members[name] = self._build(value, f"{prefix}{name}.", pending)

@@ -63,18 +63,31 @@ class Params:
 
 
 def is_leaf(value: Any) -> bool:
-    return hasattr(value, "shape") and hasattr(value, "dtype") and value.dtype.kind in "fc"
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    return kind in ("f", "c") and hasattr(value, "shape")
+
+
+def _is_node(value: Any) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
 def children(node: Any) -> Iterator[tuple[str, Any]]:
     """(name, value) of the members of a tree node that can hold parameters."""
-    if dataclasses.is_dataclass(node) and not isinstance(node, type):
+    if _is_node(node):
         for field in dataclasses.fields(node):
             if not field.metadata.get("constant"):
                 yield field.name, getattr(node, field.name)
     elif isinstance(node, list | tuple):
         for i, value in enumerate(node):
             yield str(i), value
+    elif not isinstance(node, type):
+        members = node if isinstance(node, dict) else getattr(node, "__dict__", {})
+        hidden = [str(name) for name, value in members.items() if _holds_any(value)]
+        if hidden:
+            raise TypeError(
+                f"{type(node).__name__} is no dataclass, list or tuple, so its {', '.join(hidden)} "
+                "would not be trained; make it a @dataclass, or its field a constant()"
+            )
 
 
 def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
@@ -86,12 +99,16 @@ def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
             yield from leaves(value, f"{prefix}{name}.")
 
 
+def _holds_any(value: Any) -> bool:
+    return is_leaf(value) or (_is_node(value) and any(True for _ in leaves(value)))
+
+
 def rebuild(tree: Any, replace: Callable[[str, Array], Any], prefix: str = "") -> Any:
     """The same tree with every parameter replaced; nodes are copied, nothing is written."""
     if isinstance(tree, list | tuple):
         values = [_rebuilt(value, replace, f"{prefix}{i}") for i, value in enumerate(tree)]
         return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)
-    if not dataclasses.is_dataclass(tree) or not any(True for _ in leaves(tree)):
+    if not _holds_any(tree):
         return tree
     new = copy.copy(tree)
     for name, value in children(tree):
@@ -106,7 +123,7 @@ def _rebuilt(value: Any, replace: Callable[[str, Array], Any], name: str) -> Any
 def constants(tree: Any, prefix: str = "") -> dict[str, Array]:
     """The arrays that belong to the tree and are not trained, by dotted name."""
     found: dict[str, Array] = {}
-    if dataclasses.is_dataclass(tree):
+    if _is_node(tree):
         for field in dataclasses.fields(tree):
             if field.metadata.get("constant") and getattr(tree, field.name) is not None:
                 found[prefix + field.name] = getattr(tree, field.name)
@@ -130,21 +147,28 @@ def assign_constants(tree: Any, values: Mapping[str, Array]) -> None:
 def table_of(tree: Any) -> tuple[Entry, ...]:
     """The layout that ``pack`` gives to the tree's parameters."""
     table: list[Entry] = []
-    seen: dict[int, str] = {}
+    seen: dict[str, Array] = {}
     offset, dtype = 0, None
     for name, array in leaves(tree):
-        if id(array) in seen:
-            raise ValueError(
-                f"{name} and {seen[id(array)]} are one array; hold a shared layer in one field"
-            )
+        for other, earlier in seen.items():
+            if array is earlier or _overlap(array, earlier):
+                raise ValueError(
+                    f"{name} and {other} are one array, or share memory; hold a shared layer in "
+                    "one field"
+                )
         if dtype is not None and array.dtype != dtype:
             raise TypeError(f"parameter {name} is {array.dtype}, the ones before it {dtype}")
-        seen[id(array)], dtype = name, array.dtype
+        seen[name], dtype = array, array.dtype
         table.append(Entry(name, array.shape, offset, array.size))
         offset += array.size
     if not table:
         raise ValueError(f"{type(tree).__name__} holds no parameters")
     return tuple(table)
+
+
+def _overlap(a: Array, b: Array) -> bool:
+    xp = xp_of(a)
+    return bool(xp.may_share_memory(a, b) and xp.shares_memory(a, b))
 
 
 def pack(tree: Any) -> tuple[Any, Params]:
@@ -172,13 +196,14 @@ def _cast_constants(tree: Any, vector: Array) -> Any:
     if isinstance(tree, list | tuple):
         values = [_cast_constants(value, vector) for value in tree]
         return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)
-    if not dataclasses.is_dataclass(tree):
+    if not _is_node(tree):
         return tree
     new = copy.copy(tree)
     for field in dataclasses.fields(tree):
         value = getattr(tree, field.name)
         if field.metadata.get("constant"):
-            value = None if value is None else xp.asarray(value, dtype=real)
+            if hasattr(value, "dtype"):
+                value = xp.asarray(value, dtype=real if is_leaf(value) else value.dtype)
         elif not is_leaf(value):
             value = _cast_constants(value, vector)
         object.__setattr__(new, field.name, value)

@@ -64,7 +64,6 @@ class CallSubject:
         self.name: str = name or getattr(f, "__name__", None) or type(f).__name__
         self.table = table_of(self.tree) if any(True for _ in leaves(self.tree)) else ()
         self.kind = kind or ("layer" if dataclasses.is_dataclass(self.tree) else "op")
-        _refuse_hidden_parameters(self.tree)
         self.template = tuple(inputs)
         self.slots = [
             item
@@ -258,17 +257,6 @@ def _argument_names(f: Any, count: int) -> list[str]:
         parameters = []
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return (names + [f"input{i}" for i in range(len(names), count)])[:count]
-
-
-def _refuse_hidden_parameters(tree: Any) -> None:
-    if dataclasses.is_dataclass(tree) or isinstance(tree, type) or inspect.isroutine(tree):
-        return
-    hidden = [name for name, value in getattr(tree, "__dict__", {}).items() if is_real(value)]
-    if hidden:
-        raise TypeError(
-            f"{type(tree).__name__} is not a dataclass, so its arrays {', '.join(hidden)} would go "
-            "unchecked; declare them as fields of a @dataclass"
-        )
 
 
 def _kind_of(value: Any) -> str:

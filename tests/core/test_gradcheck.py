@@ -563,7 +563,7 @@ def hides_a_layer(x):
 @pytest.mark.parametrize(
     ("f", "inputs", "error", "words"),
     [
-        (Plain(SQUARE), (X,), TypeError, "not a dataclass, so its arrays W would go unchecked"),
+        (Plain(SQUARE), (X,), TypeError, "so its W would not be trained; make it a @dataclass"),
         (hides_a_layer, (X,), TypeError, "backward takes g but hides_a_layer holds no parameters"),
         (lambda x: x, (X,), TypeError, "must return .y, ..., backward., got ndarray"),
         (lambda x: (1.0, lambda d: d), (X,), TypeError, "y.0 must be a float array, got float"),
