@@ -180,16 +180,28 @@ def load(path: str | os.PathLike[str], which: str = "best") -> Model:
     return Run.open(path).load(which)
 
 
-def data_of(settings: Settings, other: str | None = None) -> Data:
-    """The data of a run, or ``other`` data (a name or file) prepared in the same way."""
-    config = settings.data
+def data_of(config: DataConfig) -> Data:
+    """The data that a run's [data] table describes."""
     return load_data(
-        other or config.name,
+        config.name,
         binarisation=config.binarisation or None,
-        valid=0 if other else config.valid or None,
-        limit=None if other else config.limit or None,
+        valid=config.valid or None,
+        limit=config.limit or None,
         kind=config.kind or None,
     )
+
+
+def other_data(source: str, model: Model) -> Data:
+    """Other data (a name or file) for a trained model: nothing held out, made binary if it asks."""
+    data = load_data(source, valid=0)
+    if data.spec.kind == "unit" and model.spec.kind == "binary":
+        data = load_data(source, valid=0, binarisation="dynamic")
+    if data.spec != model.spec and model.spec.kind != "real":
+        raise ValueError(
+            f"{source} holds {data.spec.kind} data of shape {data.spec.shape}, the model was "
+            f"trained on {model.spec.kind} data of shape {model.spec.shape}"
+        )
+    return data
 
 
 def read_settings(path: Path) -> Settings:

@@ -26,12 +26,13 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from backhand.data import batches
-    from backhand.runs import Run, data_of
+    from backhand.runs import Run, data_of, other_data
 
     if not args.output.endswith(".npz"):
         raise ValueError(f"-o must end in .npz, got {args.output}")
     opened = Run.open(args.folder)
-    model, data = opened.load(), data_of(opened.settings, args.data)
+    model = opened.load()
+    data = other_data(args.data, model) if args.data else data_of(opened.settings.data)
     names = [args.split] if args.split else [n for n in SPLITS if getattr(data, n) is not None]
     data = data.converted(model.params.vector.dtype)
     found = [model.encode(part) for name in names for part in batches(data.split(name), 1000)]

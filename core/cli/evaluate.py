@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     if args.per_example and Path(args.per_example).suffix != ".npz":
         raise ValueError(f"--per-example must end in .npz, got {args.per_example}")
     opened = Run.open(args.folder)
-    model, data = opened.load(), data_of(opened.settings)
+    model, data = opened.load(), data_of(opened.settings.data)
     with use_backend(args.backend) if args.backend else nullcontext():
         result = evaluate(
             model, data, bound=args.bound, k=args.k, split=args.split,

@@ -76,7 +76,7 @@ def _first(args: argparse.Namespace, n: int) -> tuple[Any, Batch]:
     _at_least_one(args)
     opened = Run.open(args.folder)
     model = opened.load()
-    data = data_of(opened.settings).converted(model.params.vector.dtype)
+    data = data_of(opened.settings.data).converted(model.params.vector.dtype)
     return model, next(batches(data.split(args.split), n))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import nullcontext
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,9 @@ def run(args: argparse.Namespace) -> int:
     resumed = args.resume and (folder / CONFIG).exists()
     settings = _resumed(args, folder) if resumed else _fresh(args)
     config = settings.training
-    data = data_of(settings)
+    data = data_of(settings.data)
+    resolved = replace(settings.data, binarisation=data.binarisation)
+    settings = replace(settings, data=resolved)
     opened = Run(folder, settings) if resumed else Run.create(folder, settings)
     with opened.locked(), use_backend(config.backend) if config.backend else nullcontext():
         if resumed:
