@@ -49,6 +49,15 @@ class Evaluation(NamedTuple):
     kl_per_dimension: Array
     per_example: Array
 
+    def __str__(self) -> str:
+        ess = "" if self.ess is None else f", effective sample size {self.ess:.1f}"
+        terms = ", ".join(f"{name} {value:.3f}" for name, value in self.terms.items())
+        return (
+            f"{self.nats:.3f} +- {self.stderr:.3f} nats ({self.bound}, k = {self.k}, "
+            f"{self.n} data{ess}): {terms}; "
+            f"{self.active_units} of {len(self.kl_per_dimension)} latent units active"
+        )
+
 
 def evaluate(
     model: Model,

@@ -122,10 +122,9 @@ class Run:
     def save(
         self, progress: dict[str, Any], model: Model, slots: Mapping[str, Array], *, best: bool
     ) -> None:
-        """Write a checkpoint; ``best`` also as the best by validation bound."""
+        """Write a checkpoint; a model that is the best by validation bound also to best.npz."""
         arrays = {"vector": model.params.vector}
         arrays |= {f"constant/{name}": array for name, array in constants(model).items()}
-        arrays |= {f"optimizer/{name}": array for name, array in slots.items()}
         meta = {
             "backhand": __version__,
             "model": self.settings.name,
@@ -134,7 +133,8 @@ class Run:
             "progress": progress,
         }
         if best:
-            checkpoint.save(self.path / BEST, arrays, meta)
+            checkpoint.save(self.path / BEST, arrays, meta)  # to be used, not to go on from
+        arrays |= {f"optimizer/{name}": array for name, array in slots.items()}
         checkpoint.save(self.path / checkpoint.file_name(progress["step"]), arrays, meta)
         checkpoint.rotate(self.path, progress["step"])
 

@@ -43,14 +43,7 @@ def run(args: argparse.Namespace) -> int:
         )  # fmt: skip
     if args.per_example:
         np.savez(args.per_example, bound=result.per_example)
-    ess = "" if result.ess is None else f", effective sample size {result.ess:.1f} of {result.k}"
-    terms = ", ".join(f"{name} {value:.3f}" for name, value in result.terms.items())
-    text = (
-        f"{result.nats:.3f} +- {result.stderr:.3f} nats ({result.bound}, k = {result.k}, "
-        f"{result.n} {args.split} data{ess})\n"
-        f"{terms}; {result.active_units} of {len(result.kl_per_dimension)} latent units active"
-    )
-    emit(args, as_json(result), text)
+    emit(args, as_json(result), f"{args.split}: {result}")
     return 0
 
 
