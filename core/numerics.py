@@ -14,6 +14,8 @@ import numpy as np
 
 from backhand._types import Array
 
+BLOCK = 128  # rows that are summed one after the other
+
 
 def xp_of(x: Any) -> Any:
     """The array module of ``x``: NumPy, or CuPy for arrays on a GPU."""
@@ -26,10 +28,16 @@ def xp_of(x: Any) -> Any:
 def sum_rows(x: Array) -> Array:
     """The sum over all leading axes, (..., O) -> (O,): the backward of a broadcast.
 
-    Done as a product, whose sums are blocked; a plain sum over axis 0 rounds once per row.
+    Done as products of at most 255 rows: a longer one, or a plain sum over axis 0, adds row
+    after row and loses a digit or two of float32 where thousands of like sign meet.
     """
+    xp = xp_of(x)
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    return xp_of(x).ones(len(rows), x.dtype) @ rows  # type: ignore[no-any-return]
+    while len(rows) >= 2 * BLOCK:
+        n = len(rows) // BLOCK
+        blocks = rows[: n * BLOCK].reshape(n, BLOCK, x.shape[-1])
+        rows = xp.concatenate([xp.ones(BLOCK, x.dtype) @ blocks, rows[n * BLOCK :]])
+    return xp.ones(len(rows), x.dtype) @ rows  # type: ignore[no-any-return]
 
 
 def magnitude(x: Array) -> Array:
@@ -51,10 +59,19 @@ def sigmoid(x: Array) -> Array:
     return half * (xp.tanh(half * x) + x.dtype.type(1))  # type: ignore[no-any-return]
 
 
+def log1p(x: Array) -> Array:
+    """log(1 + x); NumPy's own forgets small complex x beside the 1."""
+    xp = xp_of(x)
+    if x.dtype.kind == "f":
+        return xp.log1p(x)  # type: ignore[no-any-return]
+    a, b = x.real, x.imag
+    return xp.log1p(a * (2 + a) + b * b) / 2 + 1j * xp.arctan2(b, 1 + a)  # type: ignore[no-any-return]
+
+
 def softplus(x: Array) -> Array:
     """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))."""
     xp = xp_of(x)
-    return maximum(x, 0.0) + xp.log1p(xp.exp(-magnitude(x)))  # type: ignore[no-any-return]
+    return maximum(x, 0.0) + log1p(xp.exp(-magnitude(x)))  # type: ignore[no-any-return]
 
 
 def log_mean_exp(x: Array, axis: int = 0) -> Array:
