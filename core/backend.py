@@ -68,12 +68,12 @@ def _status(name: str) -> Status:
     return Status(False, f"no op of this version is written for {name}")
 
 
-def _require(name: str) -> None:
+def _require(name: str, origin: str = "") -> None:
     if name not in BACKENDS:
-        raise ValueError(f"unknown backend {name!r}; there are {', '.join(BACKENDS)}")
+        raise ValueError(f"unknown backend {name!r}{origin}; there are {', '.join(BACKENDS)}")
     status = _status(name)
     if not status.available:
-        raise BackendUnavailable(f"backend {name!r} is not available: {status.reason}")
+        raise BackendUnavailable(f"backend {name!r}{origin} is not available: {status.reason}")
 
 
 def is_device_array(x: object) -> bool:
@@ -94,7 +94,9 @@ class Op:
         if any(getattr(a, "dtype", None) is not None and a.dtype.kind == "c" for a in arrays):
             return "numpy"
         on_device = any(is_device_array(a) for a in arrays)
-        name = backend or _asked_for.get() or os.environ.get("BACKHAND_BACKEND")
+        asked = backend or _asked_for.get()
+        variable = os.environ.get("BACKHAND_BACKEND") or None
+        name = asked or variable
         if on_device and name is None:
             name = "cuda"
         if on_device != (name == "cuda"):
@@ -104,7 +106,7 @@ class Op:
             )
         if name is None:
             return next(n for n in CPU_ORDER if n in self.modules and _status(n).available)
-        _require(name)
+        _require(name, "" if asked else " (from the variable BACKHAND_BACKEND)")
         if name not in self.modules:
             raise BackendUnavailable(
                 f"{self.name} has no {name} form, only {', '.join(self.modules)}; "
