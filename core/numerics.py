@@ -71,7 +71,7 @@ def log1p(x: Array) -> Array:
 def softplus(x: Array) -> Array:
     """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))."""
     xp = xp_of(x)
-    return maximum(x, 0.0) + log1p(xp.exp(-magnitude(x)))  # type: ignore[no-any-return]
+    return maximum(x, 0.0) + log1p(xp.exp(-magnitude(x)))
 
 
 def log_mean_exp(x: Array, axis: int = 0) -> Array:

@@ -13,6 +13,7 @@ from backhand.checking.draws import Draws
 from backhand.checking.numeric import Along, NotAnalytic, Numeric
 from backhand.checking.receipt import CENTRAL, COMPLEX_STEP, CONTRACT, TOLERANCES, Receipt
 from backhand.checking.subject import BrokenContract, Subject, gradients
+from backhand.threads import blas_threads
 
 DIRECTIONS = 3
 COORDINATES = 32  # of each array are compared one by one
@@ -32,8 +33,13 @@ class Outcome(NamedTuple):
     along: Along
 
 
-def compare(subject: Subject, seed: int = 0, tolerance: float | None = None) -> list[Receipt]:
+def compare(subject: Subject, seed: int, tolerance: float | None) -> list[Receipt]:
     """One receipt per checked array, after one for each broken rule of the contract."""
+    with blas_threads(1):  # many small products: more threads are slower, and sum in other orders
+        return _compare(subject, seed, tolerance)
+
+
+def _compare(subject: Subject, seed: int, tolerance: float | None) -> list[Receipt]:
     draws = Draws(seed)
     cotangents: list[Array] = []
     try:
@@ -87,7 +93,8 @@ def _check(
     if outcome.zero and abs(float((a * directions[0]).sum())) <= 1e-6 * _scale(numeric):
         why, outcome = ABOUT_ZERO_REASON, outcome._replace(error=np.nan)
     elif not ok:
-        why = _explain(subject, numeric, outcome, a, cotangents, entries, limit)
+        found = _explain(subject, numeric, outcome, a, cotangents, entries, limit)
+        why = f"{found}  ({why})" if why else found
     return Receipt(
         subject.name, subject.kind, wrt, outcome.method, float(outcome.error), limit, ok, why
     )
@@ -98,6 +105,7 @@ def _outcome(
     allowed: dict[str, float],
 ) -> tuple[Outcome, str]:  # fmt: skip
     """By complex step where that applies, else by central differences and why."""
+    changes: list[Array] = []
     try:
         try:
             changes = [numeric.complex_step(v) for v in directions]
@@ -115,7 +123,14 @@ def _outcome(
             return second, "central differences contradict complex step: not analytic here"
         return by_step, ""
     except NotAnalytic as reason:
-        return _measure(numeric, CENTRAL, numeric.central, a, directions, entries), str(reason)
+        why = str(reason)
+        pairs = [
+            (float((a * v).sum()), float(numeric.weights @ change))
+            for v, change in zip(directions, changes, strict=False)
+        ]
+        if pairs and all(_relative(*pair) <= allowed[COMPLEX_STEP] for pair in pairs):
+            why += ", but complex step sides with the backward: a kink at these very values?"
+        return _measure(numeric, CENTRAL, numeric.central, a, directions, entries), why
 
 
 def _measure(
@@ -134,7 +149,7 @@ def _measure(
     largest = np.abs(right).max()
     if off.max() > 0:
         errors.append(float(off.max() / largest) if largest else np.inf)
-    return Outcome(method, max(errors), all(zeros), along)
+    return Outcome(method, float(np.max(errors)), all(zeros), along)  # NaN, if there is one
 
 
 def _relative(a: float, b: float) -> float:
@@ -187,6 +202,11 @@ def _explain(
     shapes += [(f"output {n}", d.shape) for n, d in enumerate(cotangents)]
     if whole:
         wrong, right = wrong.reshape(a.shape), right.reshape(a.shape)
+    if outcome.method == CENTRAL and not numeric.doubt <= limit:
+        return (
+            f"undecided: central differences settle to {numeric.doubt:.1e} only, as near a kink or "
+            f"a pole; the backward differs by {outcome.error:.1e}.  Take another input"
+        )
     cause = _under_ones(subject, numeric, cotangents, outcome) or guess(
         wrong, right, sizes_of(shapes), numeric.i >= subject.inputs
     )

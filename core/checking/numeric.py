@@ -39,6 +39,7 @@ class Numeric:
         self.x = subject.values[i]
         self.y = self._outputs(self.x)
         self.reach = max(1.0, _rms(self.x))
+        self._error = self._largest = 0.0  # of the central differences that were taken
 
     def complex_step(self, v: Array) -> Array:
         """d y / d t at x + t v, (outputs,)."""
@@ -60,7 +61,14 @@ class Numeric:
             row = new
             if error <= 1e-12 * _size(best):
                 break
+        self._error = max(self._error, error)
+        self._largest = max(self._largest, _size(best))
         return best
+
+    @property
+    def doubt(self) -> float:
+        """How far central differences could not settle, relative to the largest."""
+        return self._error / self._largest if self._largest else 0.0
 
     def verify_analytic(self, v: Array, change: Array) -> None:
         """Raise NotAnalytic unless a coarse difference agrees with the complex step along v."""

@@ -38,7 +38,7 @@ def prove(cases: Iterable[Case], backend: str = "numpy") -> Proof:
                 subject.name = case.label
                 if backend != "numpy":
                     proof.receipts.append(_forward(subject))
-                proof.receipts.extend(compare(subject, SEED))
+                proof.receipts.extend(compare(subject, SEED, None))
         except BackendUnavailable as reason:
             proof.skipped.append((case.label, str(reason)))
         except Exception as error:  # a check that cannot run has proven nothing

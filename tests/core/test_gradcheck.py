@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -653,3 +656,67 @@ def test_arrays_of_one_value_and_of_no_axis():
     assert [r.wrt for r in found] == ["x", "s"]
     reason = failing(receipts(lambda x: (x * x, lambda d: d * x), np.array([0.3])))["x"]
     assert "off by a factor of 1/2 (a forgotten 2" in reason
+
+
+def test_the_page_on_checking_shows_what_really_happens():
+    page = Path(__file__).parents[2] / "docs" / "gradcheck.md"
+    code, shown = page.read_text().split("```python\n")[1].split("```\n", 1)
+    with pytest.raises(GradientError) as caught:
+        exec(code, {"__name__": "page"})
+    printed = shown.split("```")[1].split("GradientError: ")[1]
+    assert _coarse(printed) == _coarse(str(caught.value))
+    exec(code.replace("da @ self.W.T ", "da @ self.W.T + dy * t "), {"__name__": "page"})
+
+
+def _coarse(text):
+    """Words, and numbers to five digits: the last ones depend on the machine."""
+    words = re.sub(r"\d\.\de-1[56]", "tiny", text).split()
+    return [re.sub(r"(-?\d+\.\d{4})\d+", r"\1", word) for word in words]
+
+
+def test_a_kink_at_the_very_values_is_named():
+    def relu(x):
+        return np.where(x.real > 0, x, 0), lambda dy: dy * (x > 0)
+
+    x = X.copy()
+    x[:, 1] = 0
+    (receipt,) = receipts(relu, x)
+    assert not receipt.ok
+    assert "complex step sides with the backward: a kink at these very values?" in receipt.reason
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_what_cannot_be_settled_is_not_called_wrong_and_does_not_pass():
+    def noisy(x):  # not analytic, and no difference settles
+        bits = (x.real * 1e9).astype(np.int64) % 7
+        return x.real + 1e-4 * bits, lambda dy: dy
+
+    (receipt,) = receipts(noisy, X)
+    assert not receipt.ok
+    assert "undecided: central differences settle to" in receipt.reason
+
+
+def test_values_beside_a_pole_of_another_branch_pass_in_the_end():
+    def root(x):  # NaN below zero, and some inputs lie close to it
+        y = np.sqrt(x.real)
+        return y, lambda dy: dy / (2 * y)
+
+    with np.errstate(invalid="ignore"):
+        (receipt,) = bh.gradcheck(root, np.array([0.004, 0.9, 2.0]))
+    assert receipt.method == "central differences"
+
+
+def test_numeric_values_that_are_not_finite_never_pass():
+    def f(x):  # finite at x alone
+        y = np.where(x.real == X, x.real, np.nan)
+        return y, lambda dy: dy
+
+    assert not receipts(f, X)[0].ok
+
+
+def test_the_real_encoder_of_the_paper_is_checked_in_seconds():
+    layer = bh.VAE.create(bh.VAEConfig(), bh.DataSpec((784,), "binary")).encoder.mlp.layers[0]
+    assert layer.W.size == 156_800
+    started = time.perf_counter()
+    bh.gradcheck(layer, RNG.random((8, 784)).astype(np.float32))
+    assert time.perf_counter() - started < 10
