@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from backhand._types import Array
+from backhand.backend import use_backend
 from backhand.config import TrainConfig
 from backhand.data import Data, Split, batch_at, batch_of, batches, steps_per_epoch
 from backhand.grads import Grads, grads_like
@@ -52,6 +53,8 @@ class Progress:
         for name, value in {"nats": -bound.value, **bound.terms}.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(value.sum(dtype=np.float64))
             self.seen[name] = self.seen.get(name, 0) + len(value)
+        if not math.isfinite(self.sums["nats"]):
+            raise _diverged(self, "the bound is not finite")
 
     def take(self) -> dict[str, float]:
         means = {name: value / self.seen[name] for name, value in self.sums.items()}
@@ -84,6 +87,7 @@ def fit(
     """
     config = config or TrainConfig()
     vector = model.params.vector
+    xp = xp_of(vector)
     data = data.converted(vector.dtype)
     n = len(data.train)
     per_epoch = steps_per_epoch(n, config.batch)
@@ -94,7 +98,11 @@ def fit(
     progress.finished = _finished(progress, total, config)
     started, saved = time.monotonic() - progress.seconds, time.monotonic()
 
-    with blas_threads(config.threads) if config.threads else nullcontext():
+    with ExitStack() as settings:
+        if config.threads:
+            settings.enter_context(blas_threads(config.threads))
+        if config.backend:
+            settings.enter_context(use_backend(config.backend))
         while progress.step < total and not progress.finished:
             step = progress.step = progress.step + 1
             epoch, index = batch_at(n, config.batch, config.seed, step)
@@ -108,7 +116,7 @@ def fit(
                     batch, Noise(config.seed, step), config.k, weights
                 )
                 progress.add(bound)
-                d = np.full(len(index), -1 / len(index), vector.dtype)  # minimise the mean
+                d = xp.full(len(index), -1 / len(index), vector.dtype)  # minimise the mean
                 update.grads.zero()
                 bound.backward(d, update.grads)
                 update.grads.flush()
@@ -193,10 +201,14 @@ def _norm(gradient: Array, progress: Progress) -> float:
     try:
         return global_norm(gradient)
     except TrainingDiverged as error:
-        raise TrainingDiverged(
-            f"step {progress.step}: {error}; the last checkpoint is intact. Lower the learning "
-            "rate, set training.clip, or bound the log-scales (log_scale_bound)"
-        ) from error
+        raise _diverged(progress, str(error)) from error
+
+
+def _diverged(progress: Progress, what: str) -> TrainingDiverged:
+    return TrainingDiverged(
+        f"step {progress.step}: {what}; the last checkpoint is intact. Lower the learning rate, "
+        "set training.clip, or bound the log-scales (log_scale_bound)"
+    )
 
 
 def _slots(updates: list[Update]) -> dict[str, Any]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from backhand.backend import use_backend
 from backhand.cli import emit
 from backhand.config import DataConfig, TrainConfig, apply_settings, read_toml
 from backhand.models import MODELS, model_class
@@ -73,10 +71,11 @@ def run(args: argparse.Namespace) -> int:
     settings = _resumed(args, folder) if resumed else _fresh(args)
     config = settings.training
     data = data_of(settings.data)
-    resolved = replace(settings.data, binarisation=data.binarisation)
-    settings = replace(settings, data=resolved)
+    # The set's own default is written down: config.toml holds what was really done.
+    resolved = apply_settings({"data": settings.data}, [f"binarisation={data.binarisation}"])
+    settings = replace(settings, data=resolved["data"])
     opened = Run(folder, settings) if resumed else Run.create(folder, settings)
-    with opened.locked(), use_backend(config.backend) if config.backend else nullcontext():
+    with opened.locked():
         if resumed:
             opened.write_config()
         model = new_model(settings, data.spec, data.converted(config.dtype).train.x)

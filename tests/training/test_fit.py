@@ -6,13 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backhand.config import TrainConfig
+from backhand import checkpoint
+from backhand.backend import BackendUnavailable
+from backhand.config import DataConfig, TrainConfig
 from backhand.data import batch_at, batch_of, load
 from backhand.grads import grads_like
 from backhand.model import Objective
 from backhand.models.vae import VAE, VAEConfig
 from backhand.noise import Noise
 from backhand.optim import TrainingDiverged
+from backhand.runs import Run, Settings, data_of
+from backhand.threads import thread_counts
 from backhand.training import fit
 
 CONFIG = VAEConfig(hidden=(12,), latent=3)
@@ -99,6 +103,37 @@ def test_every_option_changes_the_outcome(data, start, change):
     assert vectors[0].dtype != vectors[1].dtype or not np.array_equal(*vectors)
 
 
+def test_threads_and_backend_hold_inside_fit_only(data):
+    seen = []
+    outside = thread_counts()
+    for config in (SHORT, replace(SHORT, threads=1)):
+        model = VAE.create(CONFIG, data.spec, data.converted("float32").train.x)
+        fit(model, data, replace(config, steps=1), report=lambda _: seen.append(thread_counts()))
+    assert set(seen[1].values()) == {1}
+    assert thread_counts() == outside
+    auto, _, _ = train(data)
+    plain, _, _ = train(data, replace(SHORT, backend="numpy"))
+    assert np.array_equal(auto.params.vector, plain.params.vector)  # Philox is equal bit for bit
+    with pytest.raises(BackendUnavailable, match="cuda"):
+        train(data, replace(SHORT, backend="cuda"))
+
+
+def test_checkpoint_minutes_adds_checkpoints_within_an_epoch(data, tmp_path):
+    steps = {}
+    for minutes in (60.0, 1e-9):
+        config = replace(SHORT, epochs=1, checkpoint_minutes=minutes)
+        run = Run.create(tmp_path / str(minutes), Settings("vae", CONFIG, config, DataConfig()))
+        steps[minutes] = []
+        model = VAE.create(CONFIG, data.spec, data.converted("float32").train.x)
+
+        def note(_, at=minutes, folder=run.path):
+            steps[at].append(checkpoint.steps(folder))
+
+        fit(model, data, config, run=run, report=note)
+    assert steps[60.0] == [[], [], [], [], [5]]
+    assert steps[1e-9] == [[1], [1, 2], [2, 3], [3, 4], [4, 5]]
+
+
 def test_patience_stops_and_valid_every_skips(data):
     config = replace(SHORT, epochs=400, lr=0.05, patience=3)
     _, result, rows = train(data, config)
@@ -149,3 +184,33 @@ def test_objectives_with_parts_of_their_own(data):
     half, _, _ = train(data, config, start)
     assert np.array_equal(half.params.part("encoder"), before)
     assert not np.array_equal(half.params.part("decoder"), one.params.part("decoder"))
+
+
+def test_a_bound_that_is_not_finite_is_an_error(data):
+    model = VAE.create(CONFIG, data.spec, data.converted("float32").train.x)
+    model.decoder.output.linear.b[...] = np.nan
+    with pytest.raises(TrainingDiverged, match="the bound is not finite"):
+        fit(model, data, SHORT)
+
+
+DATA_CHANGES = {"name": "other", "binarisation": "once", "valid": 30, "limit": 40, "kind": "real"}
+
+
+@pytest.mark.parametrize("field", DATA_CHANGES)
+def test_every_data_option_changes_the_outcome(tmp_path, field):
+    rng = np.random.default_rng(0)
+    for name in ("grey", "other"):
+        np.save(tmp_path / f"{name}.npy", rng.random((80, 6)))
+    change = DATA_CHANGES[field]
+    if field == "name":
+        change = str(tmp_path / f"{change}.npy")
+    start = DataConfig(name=str(tmp_path / "grey.npy"))
+    bounds = []
+    for config in (start, replace(start, **{field: change})):
+        data = data_of(config)
+        model = VAE.create(CONFIG, data.spec, data.converted("float32").train.x)
+        bounds.append(fit(model, data, SHORT).train)
+    if field == "kind":  # the same numbers under a Gaussian, but another kind of data
+        assert data.spec.kind == "real"
+    else:
+        assert bounds[0] != bounds[1]
