@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import backhand as bh
-from tests.docs.pages import ROOT, python
+from tests.docs.pages import ROOT, blocks
 
-LOOP, PROOF = python(ROOT / "docs" / "training-loop.md")
+LOOP, PROOF = (block.text for block in blocks(ROOT / "docs" / "training-loop.md"))
 CONFIGS = [
     'epochs=2, batch=300, optimizer="adamax", lr=1e-2, schedule="step", decay=0.3, seed=5',
     'epochs=2, batch=128, optimizer="sgd", momentum=0.5, lr=1e-4, free_bits=0.5, k=2',
