@@ -182,6 +182,11 @@ def load(path: str | os.PathLike[str], which: str = "best") -> Model:
 
 def data_of(config: DataConfig) -> Data:
     """The data that a run's [data] table describes."""
+    if not config.name:
+        raise ValueError(
+            "the run names no data set or file: it was trained on an array; "
+            "measure it from Python, bh.evaluate(bh.load(run), data)"
+        )
     return load_data(
         config.name,
         binarisation=config.binarisation or None,

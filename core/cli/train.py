@@ -74,11 +74,12 @@ def run(args: argparse.Namespace) -> int:
     # The set's own default is written down: config.toml holds what was really done.
     resolved = apply_settings({"data": settings.data}, [f"binarisation={data.binarisation}"])
     settings = replace(settings, data=resolved["data"])
+    # Before there is a folder: what the model refuses leaves none behind.
+    model = new_model(settings, data.spec, data.converted(config.dtype).train.x)
     opened = Run(folder, settings) if resumed else Run.create(folder, settings)
     with opened.locked():
         if resumed:
             opened.write_config()
-        model = new_model(settings, data.spec, data.converted(config.dtype).train.x)
         with Progress(folder) as progress:
             result = fit(model, data, config, run=opened, report=progress)
     if not progress.steps:

@@ -63,6 +63,8 @@ class VAEConfig:
     def __post_init__(self) -> None:
         if self.latent < 1 or any(width < 1 for width in self.hidden):
             raise ValueError(f"widths must be at least 1: {self.hidden=}, {self.latent=}")
+        if not self.hidden and self.activation != "tanh":
+            raise ValueError(f"activation={self.activation!r} has no effect without hidden layers")
         if self.std <= 0:
             raise ValueError(f"std must be positive, got {self.std}")
         if self.log_scale_bound < 0:

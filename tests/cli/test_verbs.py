@@ -12,6 +12,7 @@ from PIL import Image
 
 import backhand as bh
 from backhand.cli import main
+from backhand.runs import Settings
 
 SMALL = ["--set", "hidden=16", "--set", "latent=4", "--limit", "300", "--epochs", "2"]
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -259,3 +260,23 @@ def test_help_of_every_verb(capsys):
             main([verb, "--help"])
         assert stop.value.code == 0
         assert verb in capsys.readouterr().out
+
+
+def test_what_the_model_refuses_leaves_no_run_behind(call, tmp_path):
+    folder = tmp_path / "run"
+    words = ["train", "vae", "--data", "mnist-mini", "--run", folder]
+    status, _, said = call(*words, "--set", "variance=fixed")
+    assert status == 2
+    assert "variance has an effect only" in said
+    assert not folder.exists()
+
+
+def test_a_run_on_an_array_says_that_it_names_no_data(call, tmp_path):
+    settings = Settings("vae", bh.VAEConfig(), bh.TrainConfig(), bh.DataConfig())
+    data = bh.data.load(np.random.default_rng(0).normal(size=(30, 3)))
+    model = bh.VAE.create(bh.VAEConfig(), data.spec, data.train.x)
+    training = bh.TrainConfig(epochs=1)
+    bh.fit(model, data, training, run=bh.Run.create(tmp_path / "run", settings))
+    status, _, said = call("evaluate", tmp_path / "run")
+    assert status == 2
+    assert "trained on an array" in said

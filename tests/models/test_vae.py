@@ -130,6 +130,8 @@ def test_options_without_effect_are_refused():
         VAE.create(replace(BINARY, output="bernoulli"), DataSpec((D,), "real"))
     with pytest.raises(ValueError, match="not text"):
         VAE.create(BINARY, DataSpec((D,), "text"))
+    with pytest.raises(ValueError, match="activation='elu' has no effect without hidden layers"):
+        replace(BINARY, hidden=(), activation="elu")
     for wrong in ({"latent": 0}, {"hidden": (3, 0)}, {"std": 0.0}, {"log_scale_bound": -1.0}):
         with pytest.raises(ValueError):
             replace(BINARY, **wrong)
