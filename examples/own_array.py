@@ -1,6 +1,6 @@
 """A table of real-valued columns: train a VAE on it, measure it, encode, sample, save and load.
 
-    python examples/own_array.py [FOLDER]        the run goes to FOLDER, or to a temporary one
+``python examples/own_array.py [FOLDER]``: the run goes to FOLDER, or to a temporary one.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What the pages show is true: their code runs, their commands exist, their links lead somewhere."""
+"""What the pages show is true: code runs, commands exist, links lead somewhere."""
 
 import re
 import sys
@@ -105,30 +105,32 @@ def shown_commands(page):
 
 def is_a_pattern(arguments):
     """`backhand VERB`, `backhand data list|get`: about commands, not one."""
-    return not arguments or arguments[0].isupper() or any("|" in word for word in arguments)
+    words = " ".join(arguments)
+    return not words or arguments[0].isupper() or "|" in words or "package.module" in words
 
 
 @each_page
 def test_commands_parse(page, capsys):
+    wrong = []
     for arguments in shown_commands(page):
-        if is_a_pattern(arguments):
-            continue
-        needs_more = arguments in ([verb] for verb in VERBS)  # `backhand evaluate`: the verb's name
-        try:
-            _parser().parse_args([*arguments, "--help"] if needs_more else arguments)
-        except SystemExit as end:
-            assert end.code == 0, f"{name(page)}: {arguments}: {capsys.readouterr().err}"
+        verb_alone = len(arguments) == 1 and arguments[0] in VERBS  # in running text
+        if not is_a_pattern(arguments) and not verb_alone:
+            try:
+                _parser().parse_args(arguments)
+            except SystemExit:
+                wrong.append(capsys.readouterr().err)
+    assert not wrong
 
 
 @each_page
 def test_settings_are_fields(page, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, EXAMPLES])
     for arguments in shown_commands(page):
-        if arguments[:1] == ["train"] and len(arguments) > 1:
+        if arguments[:1] == ["train"] and len(arguments) > 1 and not is_a_pattern(arguments):
             args = _parser().parse_args(arguments)
             apply_settings(tables(args.model), args.set)
             assert args.data is None or args.data in registry() or "." in args.data
-    for text in re.findall(r"`--set ([\w.]+=[^`\s]+)`", page.read_text(encoding="utf-8")):
+    for text in re.findall(r"`--set (?!field=)([\w.]+=[^`\s]+)`", page.read_text(encoding="utf-8")):
         apply_settings(tables("vae"), [text])
 
 
