@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,14 +14,15 @@ import numpy as np
 
 from backhand._types import Array
 from backhand.backend import use_backend
-from backhand.config import TrainConfig
+from backhand.config import DataConfig, TrainConfig
 from backhand.data import Data, Split, batch_at, batch_of, batches, steps_per_epoch
 from backhand.grads import Grads, grads_like
 from backhand.model import Bound, Model, Objective, Weights
+from backhand.models import model_name
 from backhand.noise import Noise
 from backhand.numerics import xp_of
 from backhand.optim import Optimizer, TrainingDiverged, clip_scale, global_norm, make_optimizer
-from backhand.runs import Run
+from backhand.runs import Run, Settings
 from backhand.schedules import kl_weight, learning_rate
 from backhand.threads import blas_threads
 
@@ -76,16 +78,21 @@ def fit(
     data: Data,
     config: TrainConfig | None = None,
     *,
-    run: Run | None = None,
+    run: Run | str | os.PathLike[str] | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> Result:
-    """Train ``model`` in place; with a ``run``, go on from its last checkpoint and write new ones.
+    """Train ``model`` in place.
+
+    run: a new or empty folder, which ``bh.load`` will read; or an open ``Run``, which goes on
+    from its last checkpoint.
 
     report(row) is called after each step with {step, total} and, at the end of an epoch, also
     with what goes to metrics.jsonl.  Raises TrainingDiverged, before the checkpoint is
     written, when a bound or a gradient is not finite.
     """
     config = config or TrainConfig()
+    if isinstance(run, str | os.PathLike):
+        run = Run.create(run, Settings(model_name(type(model)), model.config, config, DataConfig()))
     vector = model.params.vector
     xp = xp_of(vector)
     data = data.converted(vector.dtype)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 import backhand as bh
-from backhand.runs import Settings
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp()) / "table"
 
@@ -20,7 +19,7 @@ causes = rng.standard_normal((3000, 2))
 units = np.array([1.0, 10.0, 0.01, 5.0, 100.0, 1.0])
 x = (causes @ rng.standard_normal((2, 6)) + 0.3 * rng.standard_normal((3000, 6))) * units + 7
 
-# The last 10 % of the training rows are held out for validation.
+# A tenth of the training rows, drawn at random, is held out for validation.
 data = bh.data.load({"train_x": x[:2500], "test_x": x[2500:]})
 training = bh.TrainConfig(epochs=40, batch=50, lr=3e-3)
 config = bh.VAEConfig(hidden=(32,), latent=2, variance="learned")
@@ -28,8 +27,7 @@ model = bh.VAE.create(config, data.spec, data.train.x)  # the columns' scales ar
 print(f"{model.params.vector.size} parameters in {', '.join(model.params.parts)}")
 
 # A run is a folder with the configuration, the metrics and the checkpoints.
-run = bh.Run.create(folder, Settings("vae", config, training, bh.DataConfig()))
-result = bh.fit(model, data, training, run=run)
+result = bh.fit(model, data, training, run=folder)
 print(f"trained {result.steps} steps: valid {result.valid:.3f} nats")
 
 # The best model by the validation bound; nothing but the folder is needed.

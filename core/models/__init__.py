@@ -9,6 +9,12 @@ from typing import Any
 MODELS = {"vae": "backhand.models.vae:VAE"}
 
 
+def model_name(kind: type[Any]) -> str:
+    """The name under which ``model_class`` finds a class again."""
+    place = f"{kind.__module__}:{kind.__qualname__}"
+    return next((name for name, known in MODELS.items() if known == place), place)
+
+
 def model_class(name: str) -> type[Any]:
     """The model class of that name, or of a ``package.module:Class`` of the user's own."""
     place = MODELS.get(name, name)

@@ -12,7 +12,6 @@ from PIL import Image
 
 import backhand as bh
 from backhand.cli import main
-from backhand.runs import Settings
 
 SMALL = ["--set", "hidden=16", "--set", "latent=4", "--limit", "300", "--epochs", "2"]
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -272,11 +271,13 @@ def test_what_the_model_refuses_leaves_no_run_behind(call, tmp_path):
 
 
 def test_a_run_on_an_array_says_that_it_names_no_data(call, tmp_path):
-    settings = Settings("vae", bh.VAEConfig(), bh.TrainConfig(), bh.DataConfig())
     data = bh.data.load(np.random.default_rng(0).normal(size=(30, 3)))
     model = bh.VAE.create(bh.VAEConfig(), data.spec, data.train.x)
-    training = bh.TrainConfig(epochs=1)
-    bh.fit(model, data, training, run=bh.Run.create(tmp_path / "run", settings))
+    bh.fit(model, data, bh.TrainConfig(epochs=1), run=tmp_path / "run")
+    again = bh.load(tmp_path / "run", which="last")
+    assert np.array_equal(again.params.vector, model.params.vector)
+    with pytest.raises(FileExistsError, match="is not empty"):
+        bh.fit(model, data, bh.TrainConfig(epochs=1), run=tmp_path / "run")
     status, _, said = call("evaluate", tmp_path / "run")
     assert status == 2
     assert "trained on an array" in said
