@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import backhand
 from backhand import backend as backends
 from backhand import distributions, kernels, layers
 from backhand.checking.catalogue import CASES, Case, select
@@ -27,7 +26,7 @@ from backhand.cli import main
 from backhand.kernels import bernoulli_logits
 from backhand.models import MODELS, networks, outputs
 
-ROOT = Path(backhand.__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NO_GRADIENT = {"philox", "adam"}
 
 
