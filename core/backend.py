@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pkgutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -79,6 +80,13 @@ def _require(name: str, origin: str = "") -> None:
 def is_device_array(x: object) -> bool:
     """True for arrays that live on a GPU (they carry ``__cuda_array_interface__``)."""
     return not isinstance(x, np.ndarray) and hasattr(x, "__cuda_array_interface__")
+
+
+def all_ops() -> list[ModuleType]:
+    """Every kernel package, each with its ``OP``."""
+    package = importlib.import_module("backhand.kernels")
+    names = sorted(info.name for info in pkgutil.iter_modules(package.__path__) if info.ispkg)
+    return [importlib.import_module(f"backhand.kernels.{name}") for name in names]
 
 
 class Op:

@@ -1,8 +1,10 @@
 """Argument checks, in one place: ``check("linear", x=(x, "... I"), W=(W, "I O"))``.
 
-A pattern is a list of size letters; ``...`` stands for any leading axes.  A letter means
-one size in the whole call, and a number means itself.  Float arguments must share one
-precision; a complex argument goes with real ones of its own precision (complex step).
+A pattern is a list of size letters; ``...`` in front stands for any leading axes, and ``*...``
+for the same leading axes behind any number of sample axes.  A letter means one size in the
+whole call, and a number means itself.  Arguments are floats of one precision, and a complex
+one goes with real ones of its own precision (complex step); ``int`` in front: integers or
+booleans.
 """
 
 from __future__ import annotations
@@ -16,10 +18,14 @@ from backhand._types import Array, DType
 
 
 @cache
-def _parse(pattern: str) -> tuple[bool, tuple[str, ...]]:
+def _parse(pattern: str) -> tuple[str, str, tuple[str, ...]]:
+    """(kinds of dtype, "", "..." or "*...", letters)"""
     letters = tuple(pattern.split())
-    leading = bool(letters) and letters[0] == "..."
-    return leading, letters[1:] if leading else letters
+    kinds = "fc"
+    if letters[:1] == ("int",):
+        kinds, letters = "iub", letters[1:]
+    leading = letters[0] if letters and letters[0].endswith("...") else ""
+    return kinds, leading, letters[1:] if leading else letters
 
 
 def check(op: str, **arguments: tuple[Array, str]) -> dict[str, Any]:
@@ -28,15 +34,28 @@ def check(op: str, **arguments: tuple[Array, str]) -> dict[str, Any]:
     origin: dict[str, str] = {}
     dtype, dtype_from = None, ""
     for name, (array, pattern) in arguments.items():
-        leading, letters = _parse(pattern)
+        kinds, leading, letters = _parse(pattern)
         if not hasattr(array, "dtype"):
             raise TypeError(f"{op}: {name} must be an array, got {type(array).__name__}")
+        if array.dtype.kind not in kinds:
+            wanted = "an array of integers" if kinds == "iub" else "float32 or float64"
+            raise TypeError(
+                f"{op}: {name} must be {wanted}, got {array.dtype}; convert it, "
+                "backhand never casts silently"
+            )
         shape = array.shape
         if len(shape) < len(letters) or (not leading and len(shape) != len(letters)):
             raise ValueError(f"{op}: {name} must have shape ({_show(pattern)}), got {shape}")
         split = len(shape) - len(letters)
+        if leading == "*...":
+            shared = sizes["..."]
+            if shape[max(0, split - len(shared)) : split] != shared:
+                raise ValueError(
+                    f"{op}: {name} must have shape ({_show(pattern)}) with ... = {shared} "
+                    f"(from {origin['...']}) behind any sample axes, got {shape}"
+                )
         if leading:
-            _bind(op, name, pattern, shape, sizes, origin, "...", shape[:split])
+            _bind(op, name, pattern, shape, sizes, origin, leading, shape[:split])
         for letter, size in zip(letters, shape[split:], strict=True):
             if letter.isdigit():
                 if size != int(letter):
@@ -45,7 +64,7 @@ def check(op: str, **arguments: tuple[Array, str]) -> dict[str, Any]:
                     )
             else:
                 _bind(op, name, pattern, shape, sizes, origin, letter, size)
-        if array.dtype.kind in "fc":
+        if kinds == "fc":
             if dtype is not None and array.dtype != dtype and _real(array.dtype) != _real(dtype):
                 raise TypeError(
                     f"{op}: {name} is {array.dtype} but {dtype_from} is {dtype}; "
@@ -79,4 +98,4 @@ def _real(dtype: DType) -> DType:
 
 
 def _show(pattern: str) -> str:
-    return ", ".join(pattern.split())
+    return ", ".join(pattern.removeprefix("int ").split())

@@ -1,17 +1,18 @@
-"""Densities and latent variables with their own backward pass, over sample axes (K, B, ...).
+"""Densities and latent variables with their own backward pass.
+
+Shapes are written for K samples of B data; sample axes may be more or none, and leading axes
+other than B, as in sets (B, n, D), are as good: see the kernels.
 
 Each takes the kernel that fits its arrays, and its backward uses the backend of its forward.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from backhand._types import Array
 from backhand.kernels import bernoulli_logits, gaussian_density, gaussian_latent
-
-LOG_2PI = math.log(2 * math.pi)
+from backhand.numerics import sum_samples
 
 
 def bernoulli(x: Array, logits: Array) -> tuple[Array, Callable[[Array], Array]]:
@@ -27,14 +28,16 @@ def bernoulli(x: Array, logits: Array) -> tuple[Array, Callable[[Array], Array]]
 
 def gaussian(
     x: Array, mean: Array, logvar: Array
-) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
-    """log N(x; mean, exp(logvar)), (K, B); x (B, D) is data: backward gives (dmean, dlogvar)."""
+) -> tuple[Array, Callable[..., tuple[Array | None, Array, Array]]]:
+    """log N(x; mean, exp(logvar)), (K, B); backward(d_logp) gives (dx, dmean, dlogvar).
+
+    Where x (B, D) is data, ``need_x=False`` saves the work for dx, which is None then.
+    """
     run = gaussian_density.OP.resolve(None, x, mean, logvar)
     logp, saved = gaussian_density.forward(x, mean, logvar, backend=run)
 
-    def backward(d_logp: Array) -> tuple[Array, Array]:
-        _, dmean, dlogvar = gaussian_density.backward(d_logp, saved, need_x=False, backend=run)
-        return dmean, dlogvar
+    def backward(d_logp: Array, need_x: bool = True) -> tuple[Array | None, Array, Array]:
+        return gaussian_density.backward(d_logp, saved, need_x=need_x, backend=run)
 
     return logp, backward
 
@@ -65,6 +68,6 @@ def log_ratio(
     ratio = half * (eps * eps + logvar - z * z)
 
     def backward(d: Array) -> tuple[Array, Array]:
-        return -d * z, half * d.sum(axis=0)
+        return -d * z, half * sum_samples(d, logvar.ndim)
 
     return ratio, backward

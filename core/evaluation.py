@@ -1,7 +1,8 @@
 """Bounds on log p(x), measured: with a standard error, and with what they are made of.
 
 ``elbo``: the evidence lower bound, averaged over k samples per datum.
-``iwae``: L_k = log 1/k sum_i w_i (Burda et al., ICLR 2016), exact in k, in float64.
+``iwae``: L_k = log 1/k sum_i w_i (Burda et al., ICLR 2016), exact in k; the log weights are
+those of the model's own precision, what is made of them is float64.
 Everything printed as nats is the negative bound: smaller is better.
 """
 
@@ -22,6 +23,7 @@ from backhand.numerics import log_mean_exp
 
 ACTIVE = 0.01  # variance over the data of a posterior mean, above which its unit is active
 WEIGHTS = 1 << 20  # log weights held at once: k times the data evaluated together
+PIECE = 16  # samples of a datum whose bound is computed at once
 BOUNDS = ("elbo", "iwae")
 
 
@@ -33,9 +35,10 @@ class Evaluation(NamedTuple):
     """nats: the mean negative bound, in nats per example; stderr: its standard error over the data.
 
     ess: mean effective sample size of the k importance weights, 1 to k (None for the ELBO).
-    terms: likelihood and kl, in nats per example; kl_per_dimension (Z,): E KL(q(z_j|x) || p).
-    active_units: dimensions whose posterior mean has variance over 0.01; per_example (n,): the
-    bound of each datum, in the order of the data.
+    terms: those of the model's bound, in nats per example (of one sample, for iwae).
+    active_units: posterior means (``encode``) whose variance over the data is above 0.01, of
+    ``units``.  kl_per_unit (U,): where the model's bound says it.  per_example (n,): the bound
+    of each datum, in the order of the data.
     """
 
     bound: str
@@ -46,7 +49,8 @@ class Evaluation(NamedTuple):
     ess: float | None
     terms: dict[str, float]
     active_units: int
-    kl_per_dimension: Array
+    units: int
+    kl_per_unit: Array | None
     per_example: Array
 
     def __str__(self) -> str:
@@ -55,7 +59,7 @@ class Evaluation(NamedTuple):
         return (
             f"{self.nats:.3f} +- {self.stderr:.3f} nats ({self.bound}, k = {self.k}, "
             f"{self.n} data{ess}): {terms}; "
-            f"{self.active_units} of {len(self.kl_per_dimension)} latent units active"
+            f"{self.active_units} of {self.units} latent units active"
         )
 
 
@@ -75,7 +79,8 @@ def evaluate(
 
     limit: at most so many data, from the front (0: all).  The noise is keyed by seed and datum:
     results do not depend on ``batch``, up to rounding.  report(done, n) is called as it goes.
-    Raises ValueError for an unknown bound or a split that the data do not have.
+    Raises ValueError for an unknown bound, a split that the data do not have, or data of
+    another kind than the model was made for.
     """
     if bound not in BOUNDS:
         raise ValueError(f"unknown bound {bound!r}; there are {', '.join(BOUNDS)}")
@@ -83,19 +88,22 @@ def evaluate(
         raise ValueError(
             f"k and batch must be at least 1, limit 0 or more: {k=}, {batch=}, {limit=}"
         )
-    dtype = model.params.vector.dtype
-    chosen = data.converted(dtype).split(split)
+    if data.spec.kind != model.spec.kind and "binary" in (data.spec.kind, model.spec.kind):
+        raise ValueError(
+            f"{data.name} holds {data.spec.kind} data, the model was made for {model.spec.kind} "
+            "data; load them with the same binarisation"
+        )
+    chosen = data.converted(model.params.vector.dtype).split(split)
     chosen = chosen.rows(slice(0, limit)) if limit else chosen
     noise = Noise(seed)
     collected: dict[str, list[Array]] = {}
     size = batch if bound == "elbo" else max(1, min(batch, WEIGHTS // k))
-    measure = _elbo if bound == "elbo" else _iwae
     done = 0
     for part in batches(chosen, size):
-        q = model.encode(part)
-        mean, logvar = q.mean.astype(np.float64), q.logvar.astype(np.float64)
-        kl = 0.5 * (mean * mean + np.expm1(logvar) - logvar)
-        values = {**measure(model, part, noise, k, kl), "mean": mean, "kl_units": kl}
+        values = _elbo(model, part, noise, k if bound == "elbo" else 1)
+        if bound == "iwae":
+            values |= _iwae(model, part, noise, k)
+        values["mean"] = model.encode(part).mean.reshape(len(part.x), -1).astype(np.float64)
         for name, value in values.items():
             collected.setdefault(name, []).append(value)
         done += len(part.x)
@@ -105,29 +113,43 @@ def evaluate(
     return _summary(bound, k, found)
 
 
-def _elbo(model: Model, part: Batch, noise: Noise, k: int, kl: Array) -> dict[str, Array]:
-    bound = model.bound(part, noise, k)
-    terms = {f"term {name}": value.astype(np.float64) for name, value in bound.terms.items()}
-    return {"value": bound.value.astype(np.float64), **terms}
+def _elbo(model: Model, part: Batch, noise: Noise, k: int) -> dict[str, Array]:
+    """The bound and its terms, (B,) each, averaged over k samples taken in pieces."""
+    total: dict[str, Array] = {}
+    for first in range(0, k, PIECE):
+        n = min(PIECE, k - first)
+        bound = model.bound(part, noise._replace(first=first), n)
+        values = {f"term {name}": value for name, value in bound.terms.items()}
+        values["value"] = bound.value
+        if bound.kl_units is not None:
+            values["kl_units"] = bound.kl_units
+        for name, value in values.items():
+            total[name] = total.get(name, 0.0) + value.astype(np.float64) * (n / k)
+    return total
 
 
-def _iwae(model: Model, part: Batch, noise: Noise, k: int, kl: Array) -> dict[str, Array]:
+def _iwae(model: Model, part: Batch, noise: Noise, k: int) -> dict[str, Array]:
+    """log 1/k sum_i w_i and the effective sample size (sum w)^2 / sum w^2, (B,) each."""
     log_w = model.log_weights(part, noise, k).astype(np.float64)  # (k, B)
-    value = log_mean_exp(log_w, axis=0)
-    w = np.exp(log_w - log_w.max(axis=0))
-    ess = w.sum(axis=0) ** 2 / (w * w).sum(axis=0)
-    kl = kl.sum(axis=1)
-    return {"value": value, "ess": ess, "term likelihood": log_w.mean(axis=0) + kl, "term kl": kl}
+    top = log_w.max(axis=0)
+    w = np.exp(log_w - np.where(np.isfinite(top), top, 0.0))
+    total = w.sum(axis=0)
+    # No weight at all, or one that is not finite: no sample counts.
+    counted = np.isfinite(total) & (total > 0)
+    ess = np.divide(total**2, (w * w).sum(axis=0), out=np.zeros_like(total), where=counted)
+    return {"value": log_mean_exp(log_w, axis=0), "ess": ess}
 
 
 def _summary(bound: str, k: int, found: dict[str, Array]) -> Evaluation:
-    value, units = found["value"], found["kl_units"].mean(axis=0)
-    n = len(value)
-    active = int((found["mean"].var(axis=0) > ACTIVE).sum())
-    if n > 1 and (active == 0 or units.sum() < 0.1):
+    value, n = found["value"], len(found["value"])
+    active, units = int((found["mean"].var(axis=0) > ACTIVE).sum()), found["mean"].shape[1]
+    terms = {key[5:]: float(v.mean()) for key, v in found.items() if key.startswith("term ")}
+    if n > 1 and (active == 0 or terms.get("kl", math.inf) < 0.1):
         warnings.warn(
-            f"{active} of {len(units)} latent units are active and the KL is {units.sum():.3g} "
-            "nats: the model ignores its latent variables (docs/my-kl-is-zero.md)",
+            f"{active} of {units} latent units are active and the KL is {terms['kl']:.3g} nats: "
+            "the model ignores its latent variables (docs/my-kl-is-zero.md)"
+            if "kl" in terms
+            else f"none of {units} latent units is active (docs/my-kl-is-zero.md)",
             CollapseWarning,
             stacklevel=3,
         )
@@ -136,18 +158,20 @@ def _summary(bound: str, k: int, found: dict[str, Array]) -> Evaluation:
         nats=float(-value.mean()),
         stderr=float(value.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan,
         ess=float(found["ess"].mean()) if "ess" in found else None,
-        terms={key[5:]: float(v.mean()) for key, v in found.items() if key.startswith("term ")},
+        terms=terms,
         active_units=active,
-        kl_per_dimension=units,
+        units=units,
+        kl_per_unit=found["kl_units"].mean(axis=0) if "kl_units" in found else None,
         per_example=value,
     )  # fmt: skip
 
 
 def as_json(result: Evaluation) -> dict[str, Any]:
     """What ``backhand evaluate --json`` prints; numbers that are not finite become null."""
-    keep = ("bound", "k", "n", "nats", "stderr", "ess", "terms", "active_units")
+    keep = ("bound", "k", "n", "nats", "stderr", "ess", "terms", "active_units", "units")
     row = {name: getattr(result, name) for name in keep}
-    row["kl_per_dimension"] = [round(float(v), 6) for v in result.kl_per_dimension]
+    if result.kl_per_unit is not None:
+        row["kl_per_unit"] = [round(float(v), 6) for v in result.kl_per_unit]
     return {
         name: None if isinstance(v, float) and not math.isfinite(v) else v
         for name, v in row.items()

@@ -52,6 +52,10 @@ class Accumulator:
         """+= dy summed over its leading axes (the gradient of a broadcast)."""
         self.add(sum_rows(dy))
 
+    def add_at(self, index: Array, rows: Array) -> None:
+        """Row index[i] += rows[i], repeated rows in order: the gradient of a gather."""
+        xp_of(rows).add.at(self.array, index, rows)
+
     def add_outer(self, x: Array, dy: Array) -> None:
         """+= x.T @ dy over all leading axes; at ``flush()`` where products are deferred."""
         if (x.shape[-1], dy.shape[-1]) != self._view.shape:
@@ -211,8 +215,10 @@ class _NoGrad:
 
     def add(self, d: Array) -> None: ...
     def add_rows(self, dy: Array) -> None: ...
+    def add_at(self, index: Array, rows: Array) -> None: ...
     def add_outer(self, x: Array, dy: Array) -> None: ...
     def flush(self) -> None: ...
+    def zero(self) -> None: ...
 
 
 NO_GRAD: Final = _NoGrad()

@@ -68,18 +68,24 @@ class Bound(NamedTuple):
     backward(d_objective=None, g=NO_GRAD, keep=False) adds to ``g`` the gradient of
     sum(d_objective * objective); None stands for 1/B, the mean.  ``keep`` leaves the saved
     arrays of recurrent models in place for another call.
+    kl_units (B, U): the KL of each latent unit of each datum, where the model has such units.
     """
 
     value: Array
     terms: Mapping[str, Array]
     objective: Array
     backward: Callable[..., None]
+    kl_units: Array | None = None
 
 
 class Objective(NamedTuple):
-    """A method that returns a Bound to be raised, and the parts that it trains (none: all)."""
+    """One thing to raise: its name in the logs, and the parts that it trains (none: all).
 
-    method: str = "bound"
+    A model with several returns their Bounds, in the same order, from ``bounds``, which takes
+    what ``bound`` takes: one forward pass for all.  Each has an optimiser of its own.
+    """
+
+    name: str = "bound"
     parts: tuple[str, ...] = ()
 
 
@@ -111,14 +117,15 @@ class Model(Protocol):
 
     def over(self, vector: Array) -> Self: ...
 
-    def bound(
-        self, batch: Batch, noise: Noise, k: int = 1, weights: Weights = UNWEIGHTED
-    ) -> Bound: ...
+    def bound(self, batch: Batch, noise: Noise, k: int = 1, weights: Weights = UNWEIGHTED) -> Bound:
+        """A lower bound on log p(x) of each datum, from k samples of its latent variables."""
+        ...
 
     def log_weights(self, batch: Batch, noise: Noise, k: int) -> Array:
         """log p(x, z) - log q(z|x) of k draws per datum, (k, B); beyond that, memory flat in k."""
 
-    def encode(self, batch: Batch) -> Gaussian: ...
+    def encode(self, batch: Batch) -> Gaussian:
+        """The posterior that stands for a datum, mean and logvar (B, ...)."""
 
     def sample(self, n: int, noise: Noise, given: Any = None) -> Draw: ...
 

@@ -25,40 +25,43 @@ PURPOSES = {
     "corruption": 6,
     "dropout": 7,
     "check": 8,
+    "user": 9,
 }
 
 
 class Noise(NamedTuple):
     """The noise of one step.  Training steps count from 1; step 0 is everything else.
 
-    seed, step: below 2**32.
+    seed, step: below 2**32.  first: the number of the first sample, where a datum's samples
+    are drawn in pieces.
     """
 
     seed: int
     step: int = 0
+    first: int = 0
 
     def normal(
         self, purpose: str, index: Array, shape: Shape, *,
-        k: int | None = None, first: int = 0, layer: int = 0, dtype: Any = np.float32,
+        k: int | None = None, layer: int = 0, dtype: Any = np.float32,
     ) -> Array:  # fmt: skip
-        """Standard normals (B, *shape), or (k, B, *shape) for samples first .. first+k-1."""
-        return self._draw(philox.normal, purpose, index, shape, k, first, layer, dtype)
+        """Standard normals (B, *shape), or (k, B, *shape) for k samples from ``first`` on."""
+        return self._draw(philox.normal, purpose, index, shape, k, layer, dtype)
 
     def uniform(
         self, purpose: str, index: Array, shape: Shape, *,
-        k: int | None = None, first: int = 0, layer: int = 0, dtype: Any = np.float32,
+        k: int | None = None, layer: int = 0, dtype: Any = np.float32,
     ) -> Array:  # fmt: skip
         """Uniforms in (0, 1), odd multiples of 2**-24, shaped as in ``normal``."""
-        return self._draw(philox.uniform, purpose, index, shape, k, first, layer, dtype)
+        return self._draw(philox.uniform, purpose, index, shape, k, layer, dtype)
 
     def _draw(
         self, kernel: Any, purpose: str, index: Array, shape: Shape,
-        k: int | None, first: int, layer: int, dtype: Any,
+        k: int | None, layer: int, dtype: Any,
     ) -> Array:  # fmt: skip
         n = int(np.prod(shape, dtype=np.int64))
         key = (self.seed, purpose_key(purpose, layer))
         count = 1 if k is None else k
-        out: Array = kernel(key, index, self.step, n, count=count, first=first, dtype=dtype)
+        out: Array = kernel(key, index, self.step, n, count=count, first=self.first, dtype=dtype)
         return out.reshape(((k,) if k is not None else ()) + (len(index), *shape))
 
 
@@ -66,6 +69,8 @@ def purpose_key(purpose: str, layer: int = 0) -> int:
     """The 32-bit key of a purpose, combined with a layer or time index below 2**16."""
     if not 0 <= layer < 1 << 16:
         raise ValueError(f"layer or time index must be below {1 << 16}, got {layer}")
+    if purpose not in PURPOSES:
+        raise ValueError(f"unknown purpose {purpose!r} of noise; there are {', '.join(PURPOSES)}")
     return PURPOSES[purpose] << 16 | layer
 
 

@@ -40,6 +40,12 @@ def sum_rows(x: Array) -> Array:
     return xp.ones(len(rows), x.dtype) @ rows  # type: ignore[no-any-return]
 
 
+def sum_samples(x: Array, ndim: int) -> Array:
+    """The sum over the sample axes in front, down to ``ndim`` axes: they shared one array."""
+    lead = tuple(range(x.ndim - ndim))
+    return x.sum(axis=lead) if lead else x
+
+
 def magnitude(x: Array) -> Array:
     """|x| as an analytic function on each side of Re x = 0 (NumPy's abs of a complex is not)."""
     xp = xp_of(x)

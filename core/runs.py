@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,18 @@ import numpy as np
 from backhand import checkpoint
 from backhand._types import Array
 from backhand._version import __version__
-from backhand.config import DataConfig, TrainConfig, model_name, read_toml, write_toml
+from backhand.config import TrainConfig, write_toml
 from backhand.data import Data
-from backhand.data import load as load_data
 from backhand.model import DataSpec, Model
 from backhand.models import model_class
+from backhand.numerics import xp_of
 from backhand.params import assign_constants, constants
+from backhand.progress import Progress
+from backhand.run_settings import Settings, data_of, fingerprint, other_data, read_settings
+
+__all__ = ["Run", "Settings", "data_of", "load", "new_model", "other_data"]
 
 CONFIG, METRICS, BEST = "config.toml", "metrics.jsonl", "best.npz"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that a run was asked to do, resolved: the three tables of config.toml."""
-
-    name: str  # of the model: "vae", or package.module:Class
-    model: Any
-    training: TrainConfig
-    data: DataConfig
-
-    @property
-    def tables(self) -> dict[str, Any]:
-        return {"model": self.model, "training": self.training, "data": self.data}
 
 
 class Run:
@@ -49,14 +39,18 @@ class Run:
     @classmethod
     def create(cls, path: str | os.PathLike[str], settings: Settings) -> Run:
         """A new run in an empty or missing folder; refuses any other."""
-        folder = Path(path)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise FileExistsError(
-                f"{folder} is not empty; name another folder, or go on with its run by --resume"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        run = cls(folder, settings)
-        run.write_config()
+        run = cls(path, settings)
+        if run.path.exists() and not run.path.is_dir():
+            raise FileExistsError(f"{run.path} is a file; a run needs a folder of its own")
+        run.path.mkdir(parents=True, exist_ok=True)
+        with run.locked():
+            # What ends in .tmp was left by a process killed in the middle of writing.
+            if any(entry.suffix != ".tmp" for entry in run.path.iterdir()):
+                raise FileExistsError(
+                    f"{run.path} is not empty; name another folder, or go on with its run: "
+                    "--resume, or run=bh.Run.open(...)"
+                )
+            run._write_config()
         return run
 
     @classmethod
@@ -67,8 +61,15 @@ class Run:
             raise FileNotFoundError(f"{folder} holds no run (there is no {CONFIG} in it)")
         return cls(folder, read_settings(folder / CONFIG))
 
-    def write_config(self) -> None:
-        """Write the settings to config.toml."""
+    def go_on_with(self, training: TrainConfig) -> None:
+        """Take a training table for what follows: the run's own, or one that is longer."""
+        later = replace(self.settings, training=training)
+        if later != self.settings:
+            self.settings.must_allow(later, self.path)
+            self.settings = later
+            self._write_config()
+
+    def _write_config(self) -> None:
         write_toml(self.path / CONFIG, self.settings.name, self.settings.tables)
 
     @contextmanager
@@ -95,20 +96,36 @@ class Run:
 
     def append(self, row: Mapping[str, Any]) -> None:
         """One line of metrics.jsonl."""
-        with open(self.path / METRICS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        path = self.path / METRICS
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise checkpoint.CheckpointError(
+                f"cannot write {path}: {error.strerror or error}; the checkpoints are untouched; "
+                "make room and go on from the last one"
+            ) from error
 
     def metrics(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl; a last line cut short by a crash is left out."""
-        file = self.path / METRICS
-        if not file.exists():
+        path = self.path / METRICS
+        if not path.exists():
             return []
         rows = []
-        for line in file.read_text(encoding="utf-8").splitlines(keepends=True):
-            if line.endswith("\n"):
-                rows.append(json.loads(line))
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        for i, line in enumerate(lines, start=1):
+            if not line.endswith("\n"):
+                continue
+            try:
+                row = json.loads(line)
+                int(row["step"])
+            except (ValueError, KeyError, TypeError):
+                raise checkpoint.CheckpointError(
+                    f"{path}, line {i}, is no line of metrics ({line.strip()[:40]!r}); remove it"
+                ) from None
+            rows.append(row)
         return rows
 
     def cut(self, step: int) -> None:
@@ -120,7 +137,13 @@ class Run:
     # -- checkpoints ---------------------------------------------------------------
 
     def save(
-        self, progress: dict[str, Any], model: Model, slots: Mapping[str, Array], *, best: bool
+        self,
+        progress: Progress,
+        model: Model,
+        data: Data,
+        slots: Mapping[str, Array],
+        *,
+        best: bool,
     ) -> None:
         """Write a checkpoint; a model that is the best by validation bound also to best.npz."""
         arrays = {"vector": model.params.vector}
@@ -130,41 +153,58 @@ class Run:
             "model": self.settings.name,
             "spec": list(model.spec),
             "table": [[entry.name, list(entry.shape)] for entry in model.params.table],
-            "progress": progress,
+            "data": fingerprint(data),
+            "progress": asdict(progress),
         }
         if best:
             checkpoint.save(self.path / BEST, arrays, meta)  # to be used, not to go on from
         arrays |= {f"optimizer/{name}": array for name, array in slots.items()}
-        checkpoint.save(self.path / checkpoint.file_name(progress["step"]), arrays, meta)
-        checkpoint.rotate(self.path, progress["step"])
+        checkpoint.save(self.path / checkpoint.file_name(progress.step), arrays, meta)
+        checkpoint.rotate(self.path, progress.step)
 
-    def restore(self, model: Model) -> tuple[dict[str, Any], dict[str, Array]] | None:
+    def restore(self, model: Model, data: Data) -> tuple[Progress, dict[str, Array]] | None:
         """Fill ``model`` from the newest checkpoint: (progress, optimiser slots), or None."""
         found = checkpoint.latest(self.path)
-        self.cut(found[1]["progress"]["step"] if found else 0)
         if found is None:
+            self.cut(0)
             return None
         arrays, meta = found
+        self._same_data(meta, data)
         _fill(model, arrays, meta, self.path)
-        prefix = "optimizer/"
-        slots = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-        return meta["progress"], slots
+        self.cut(meta["progress"]["step"])
+        return Progress(**meta["progress"]), _below("optimizer/", arrays)
+
+    def data(self) -> Data:
+        """The data that the run was trained on; raises ValueError where they have changed."""
+        data = data_of(self.settings.data)
+        self._same_data(self._find("best").meta, data)
+        return data
+
+    def _same_data(self, meta: Mapping[str, Any], data: Data) -> None:
+        if meta["data"] != fingerprint(data):
+            raise ValueError(
+                f"{data.name} does not hold the data that {self.path} was trained on "
+                f"(parts of {meta['data']['sizes']} data then, {fingerprint(data)['sizes']} now, "
+                "or other values)"
+            )
 
     def load(self, which: str = "best") -> Model:
         """The trained model: "best" by validation bound where there is one, or "last"."""
+        arrays, meta = self._find(which)
+        model = new_model(self.settings, DataSpec(tuple(meta["spec"][0]), meta["spec"][1]))
+        _fill(model, arrays, meta, self.path)
+        return model
+
+    def _find(self, which: str) -> checkpoint.Checkpoint:
         if which not in ("best", "last"):
             raise ValueError(f"which must be 'best' or 'last', got {which!r}")
         best = self.path / BEST
         if which == "best" and best.exists():
-            found: checkpoint.Checkpoint | None = checkpoint.load(best)
-        else:
-            found = checkpoint.latest(self.path)
+            return checkpoint.load(best)
+        found = checkpoint.latest(self.path)
         if found is None:
             raise FileNotFoundError(f"{self.path} holds no checkpoint yet")
-        arrays, meta = found
-        model = new_model(self.settings, DataSpec(tuple(meta["spec"][0]), meta["spec"][1]))
-        _fill(model, arrays, meta, self.path)
-        return model
+        return found
 
 
 def new_model(settings: Settings, spec: DataSpec, x: Array | None = None) -> Model:
@@ -178,47 +218,6 @@ def new_model(settings: Settings, spec: DataSpec, x: Array | None = None) -> Mod
 def load(path: str | os.PathLike[str], which: str = "best") -> Model:
     """The trained model of a run folder; ``which``: "best" by validation bound, or "last"."""
     return Run.open(path).load(which)
-
-
-def data_of(config: DataConfig) -> Data:
-    """The data that a run's [data] table describes."""
-    if not config.name:
-        raise ValueError(
-            "the run names no data set or file: it was trained on an array; "
-            "measure it from Python, bh.evaluate(bh.load(run), data)"
-        )
-    return load_data(
-        config.name,
-        binarisation=config.binarisation or None,
-        valid=config.valid or None,
-        limit=config.limit or None,
-        kind=config.kind or None,
-    )
-
-
-def other_data(source: str, model: Model) -> Data:
-    """Other data (a name or file) for a trained model: nothing held out, made binary if it asks."""
-    data = load_data(source, valid=0)
-    if data.spec.kind == "unit" and model.spec.kind == "binary":
-        data = load_data(source, valid=0, binarisation="dynamic")
-    if data.spec != model.spec and model.spec.kind != "real":
-        raise ValueError(
-            f"{source} holds {data.spec.kind} data of shape {data.spec.shape}, the model was "
-            f"trained on {model.spec.kind} data of shape {model.spec.shape}"
-        )
-    return data
-
-
-def read_settings(path: Path) -> Settings:
-    """The settings in a config.toml."""
-    name = model_name(path)
-    defaults = {
-        "model": model_class(name).Config(),
-        "training": TrainConfig(),
-        "data": DataConfig(),
-    }
-    tables = read_toml(path, defaults)
-    return Settings(name, tables["model"], tables["training"], tables["data"])
 
 
 def _fill(model: Model, arrays: Mapping[str, Array], meta: Mapping[str, Any], path: Path) -> None:
@@ -238,13 +237,14 @@ def _fill(model: Model, arrays: Mapping[str, Array], meta: Mapping[str, Any], pa
             f"the model {len(ours)} of {vector.dtype}; its config.toml does not belong to it"
         )
     vector[...] = _like(arrays["vector"], vector)
-    prefix = "constant/"
-    kept = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+    kept = _below("constant/", arrays)
     assign_constants(model, {name: _like(array, vector) for name, array in kept.items()})
+
+
+def _below(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
 
 
 def _like(array: Array, vector: Array) -> Array:
     """A host array, on the device of the model."""
-    from backhand.numerics import xp_of
-
     return np.asarray(array) if xp_of(vector) is np else xp_of(vector).asarray(array)

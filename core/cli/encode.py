@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from backhand.cli import emit
+from backhand.cli import emit, output_file, save_npz
 
 SPLITS = ("train", "valid", "test")
 
@@ -26,18 +26,17 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from backhand.data import batches
-    from backhand.runs import Run, data_of, other_data
+    from backhand.runs import Run, other_data
 
-    if not args.output.endswith(".npz"):
-        raise ValueError(f"-o must end in .npz, got {args.output}")
+    file = output_file("-o", args.output, [".npz"])
     opened = Run.open(args.folder)
     model = opened.load()
-    data = other_data(args.data, model) if args.data else data_of(opened.settings.data)
+    data = other_data(args.data, model) if args.data else opened.data()
     names = [args.split] if args.split else [n for n in SPLITS if getattr(data, n) is not None]
-    data = data.converted(model.params.vector.dtype)
-    found = [model.encode(part) for name in names for part in batches(data.split(name), 1000)]
+    parts = [data.split(name).converted(model.params.vector.dtype) for name in names]
+    found = [model.encode(batch) for part in parts for batch in batches(part, 1000)]
     mean, logvar = (np.concatenate([q[i] for q in found]) for i in range(2))
-    np.savez(args.output, mean=mean, logvar=logvar)
+    save_npz(file, {"mean": mean, "logvar": logvar})
     text = f"{args.output}: mean and logvar, {mean.shape[0]} x {mean.shape[1]}"
     emit(args, {"file": args.output, "n": len(mean)}, text)
     return 0

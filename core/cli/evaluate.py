@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from backhand.backend import use_backend
-from backhand.cli import emit
+from backhand.cli import emit, output_file, part_of, save_npz
 
 
 def add_parser(subparsers: Any) -> None:
@@ -19,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("folder", metavar="RUN")
     parser.add_argument("--bound", choices=("elbo", "iwae"), default="elbo")
     parser.add_argument("-k", type=int, default=1, help="samples per datum")
-    parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
+    parser.add_argument("--split", choices=("train", "valid", "test"), help="default: test")
     parser.add_argument("--limit", type=int, default=0, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--backend", metavar="NAME")
@@ -30,20 +27,21 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from backhand.evaluation import as_json, evaluate
-    from backhand.runs import Run, data_of
+    from backhand.runs import Run
 
-    if args.per_example and Path(args.per_example).suffix != ".npz":
-        raise ValueError(f"--per-example must end in .npz, got {args.per_example}")
+    given = args.per_example
+    file = output_file("--per-example", given, [".npz"]) if given else None
     opened = Run.open(args.folder)
-    model, data = opened.load(), data_of(opened.settings.data)
+    model, data = opened.load(), opened.data()
+    split = part_of(data, args.split)
     with use_backend(args.backend) if args.backend else nullcontext():
         result = evaluate(
-            model, data, bound=args.bound, k=args.k, split=args.split,
+            model, data, bound=args.bound, k=args.k, split=split,
             seed=args.seed, limit=args.limit, report=_Lines(),
         )  # fmt: skip
-    if args.per_example:
-        np.savez(args.per_example, bound=result.per_example)
-    emit(args, as_json(result), f"{args.split}: {result}")
+    emit(args, as_json(result), f"{split}: {result}")
+    if file:
+        save_npz(file, {"bound": result.per_example})
     return 0
 
 

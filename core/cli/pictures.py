@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from backhand._types import Array
-from backhand.cli import emit
+from backhand.cli import emit, output_file, part_of, save_npz
 from backhand.model import Batch
 from backhand.noise import Noise
 
@@ -26,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("-o", metavar="FILE", dest="output", required=True, help=".png or .npz")
         if verb != "sample":
-            parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
+            parser.add_argument("--split", choices=("train", "valid", "test"), help="default: test")
         parser.add_argument("--json", action="store_true")
         parser.set_defaults(run=run)
 
@@ -34,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
 def sample(args: argparse.Namespace) -> int:
     from backhand.runs import load
 
-    _at_least_one(args)
+    _check(args)
     draw = load(args.folder).sample(args.n, Noise(args.seed))
     return _write(args, draw.mean, None, {"x": draw.x, "mean": draw.mean})
 
@@ -59,6 +60,8 @@ def interpolate(args: argparse.Namespace) -> int:
     """One line for each of n pairs; data at both ends, decoded points between."""
     steps = 10
     model, batch = _first(args, 2 * args.n)
+    if not hasattr(model, "interpolate"):
+        raise ValueError(f"the model {type(model).__name__} has no interpolate")
     n = len(batch.x) // 2
     if not n:
         raise ValueError("interpolate needs at least two data")
@@ -71,16 +74,19 @@ def interpolate(args: argparse.Namespace) -> int:
 
 def _first(args: argparse.Namespace, n: int) -> tuple[Any, Batch]:
     from backhand.data import batches
-    from backhand.runs import Run, data_of
+    from backhand.runs import Run
 
-    _at_least_one(args)
+    _check(args)
     opened = Run.open(args.folder)
     model = opened.load()
-    data = data_of(opened.settings.data).converted(model.params.vector.dtype)
-    return model, next(batches(data.split(args.split), n))
+    data = opened.data()
+    part = data.split(part_of(data, args.split)).converted(model.params.vector.dtype)
+    return model, next(batches(part, n))
 
 
-def _at_least_one(args: argparse.Namespace) -> None:
+def _check(args: argparse.Namespace) -> None:
+    """What needs no run is said before one is opened."""
+    output_file("-o", args.output, [".png", ".npz"])
     if args.n < 1:
         raise ValueError(f"-n must be at least 1, got {args.n}")
 
@@ -98,7 +104,7 @@ def _write(
     from backhand.pictures import grid, save_png
 
     if args.output.endswith(".npz"):
-        np.savez(args.output, **arrays)  # type: ignore[arg-type]
+        save_npz(Path(args.output), arrays)
     else:
         save_png(args.output, grid(pictures, columns))
     emit(args, {"file": args.output, "n": args.n}, args.output)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backhand.cli import emit
 from backhand.config import DataConfig, TrainConfig, apply_settings, read_toml
+from backhand.data import registry
 from backhand.models import MODELS, model_class
 from backhand.runs import CONFIG, Run, Settings, data_of, new_model
 
-# What may change between a run and its continuation.
-ON_RESUME = {
-    "training.epochs",
-    "training.steps",
-    "training.patience",
-    "training.checkpoint_minutes",
-}
+if TYPE_CHECKING:
+    from backhand.cli.progress import Reporter
+
 FLAGS = {
     "epochs": "training.epochs",
     "steps": "training.steps",
@@ -61,30 +58,32 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from backhand.cli.progress import Progress
-    from backhand.pictures import curve
-    from backhand.training import fit
+    from backhand.cli.progress import Reporter
+    from backhand.training import fit, try_out
 
     folder = Path(
         args.folder or f"runs/{args.model.rpartition(':')[2]}-{Path(args.data or '').stem}"
     )
-    resumed = args.resume and (folder / CONFIG).exists()
-    settings = _resumed(args, folder) if resumed else _fresh(args)
-    config = settings.training
+    old = Run.open(folder) if args.resume and (folder / CONFIG).exists() else None
+    settings = _settings(args, old)
     data = data_of(settings.data)
     # The set's own default is written down: config.toml holds what was really done.
     resolved = apply_settings({"data": settings.data}, [f"binarisation={data.binarisation}"])
     settings = replace(settings, data=resolved["data"])
-    # Before there is a folder: what the model refuses leaves none behind.
-    model = new_model(settings, data.spec, data.converted(config.dtype).train.x)
-    opened = Run(folder, settings) if resumed else Run.create(folder, settings)
-    with opened.locked():
-        if resumed:
-            opened.write_config()
-        with Progress(folder) as progress:
-            result = fit(model, data, config, run=opened, report=progress)
-    if not progress.steps:
-        progress.line(f"{folder} is finished ({result.finished}); nothing to do")
+    model = new_model(settings, data.spec, data.converted(settings.training.dtype).train.x)
+    if old is not None:
+        old.settings.must_allow(settings, folder)
+        opened = old
+    else:
+        try_out(model, data, settings.training)  # before there is a folder
+        opened = Run.create(folder, settings)
+    with Reporter() as report:
+        result = fit(model, data, settings.training, run=opened, report=report)
+    if not result.finished:
+        report.line(f"stopped after step {result.steps}; go on with --run {folder} --resume")
+        return 130
+    if not report.steps:
+        report.line(f"{folder} is finished ({result.finished}); nothing to do")
     value = {
         "run": str(folder),
         "steps": result.steps,
@@ -92,55 +91,37 @@ def run(args: argparse.Namespace) -> int:
         "train": result.train,
         "valid": result.valid,
     }
-    try:
-        curve(folder / "curve.png", opened.metrics())
-    except ImportError as error:
-        progress.line(f"no picture of the curve: {error}")
-    valid = "" if result.valid is None else f", valid {result.valid:.3f}"
-    emit(args, value, f"{folder}: {result.steps} steps, train {result.train:.3f}{valid} nats")
+    told = [f"{name} {value[name]:.3f}" for name in ("train", "valid") if value[name] is not None]
+    emit(args, value, f"{folder}: {result.steps} steps, {', '.join(told)} nats")
+    _draw_curve(opened, report)
     return 0
 
 
-def _fresh(args: argparse.Namespace) -> Settings:
-    tables: dict[str, Any] = {
-        "model": model_class(args.model).Config(),
-        "training": TrainConfig(),
-        "data": DataConfig(),
-    }
+def _draw_curve(run: Run, report: Reporter) -> None:
+    from backhand.pictures import curve
+
+    try:
+        curve(run.path / "curve.png", run.metrics())
+    except (ImportError, OSError) as error:
+        report.line(f"no picture of the curve: {error}")
+
+
+def _settings(args: argparse.Namespace, old: Run | None) -> Settings:
+    """The run's settings, or the defaults, with what the config file and the flags say."""
+    tables: dict[str, Any]
+    if old is not None and old.settings.name == args.model:
+        tables = old.settings.tables
+    else:
+        model = model_class(args.model).Config()
+        tables = {"model": model, "training": TrainConfig(), "data": DataConfig()}
     if args.config:
         tables = read_toml(Path(args.config), tables, args.model)
-    tables = apply_settings(tables, _given(args))
-    if not tables["data"].name:
+    flags = {field: getattr(args, flag) for flag, field in FLAGS.items() if getattr(args, flag)}
+    given = [f"{field}={value}" for field, value in flags.items()]
+    tables = apply_settings(tables, [*given, *args.set])
+    name = tables["data"].name
+    if not name:
         raise ValueError("train needs --data NAME|FILE (mnist-mini comes with the package)")
+    if Path(name).exists() and name not in registry():  # found again from any folder
+        tables["data"] = replace(tables["data"], name=str(Path(name).resolve()))
     return Settings(args.model, tables["model"], tables["training"], tables["data"])
-
-
-def _resumed(args: argparse.Namespace, folder: Path) -> Settings:
-    """The settings of the run; flags may lengthen it but not change what it computes."""
-    old = Run.open(folder).settings
-    if old.name != args.model:
-        raise ValueError(f"{folder} holds a run of {old.name!r}, not of {args.model!r}")
-    tables = read_toml(Path(args.config), old.tables, old.name) if args.config else old.tables
-    tables = apply_settings(tables, _given(args))
-    for table, config in tables.items():
-        for field in fields(config):
-            before, now = getattr(old.tables[table], field.name), getattr(config, field.name)
-            name = f"{table}.{field.name}"
-            if before != now and name not in ON_RESUME:
-                raise ValueError(
-                    f"{folder} was trained with {name} = {before!r}, so it cannot go on with "
-                    f"{now!r}; leave it out, or start another run"
-                )
-    before, now = old.training, tables["training"]
-    longer = (before.epochs, before.steps) != (now.epochs, now.steps)
-    if longer and now.schedule != "constant":
-        raise ValueError(
-            f"{folder} has a {now.schedule} schedule, which depends on the length of the run; "
-            "only a run with schedule constant can be made longer"
-        )
-    return Settings(old.name, tables["model"], now, tables["data"])
-
-
-def _given(args: argparse.Namespace) -> list[str]:
-    flags = [f"{field}={value}" for flag, field in FLAGS.items() if (value := getattr(args, flag))]
-    return [*flags, *args.set]

@@ -83,7 +83,7 @@ class GaussianOutput:
         logp, back_gaussian = gaussian(x, mean, self._logvar(mean.shape[-1]))  # (K, B)
 
         def backward(d_logp: Array, g: Any, need_x: bool = True) -> Array | None:
-            dmean, dlogvar = back_gaussian(d_logp)  # (K, B, D), (D,)
+            _, dmean, dlogvar = back_gaussian(d_logp, need_x=False)  # (K, B, D), (D,)
             if self.log_std is not None:
                 g.log_std.add(2 * dlogvar.sum(keepdims=True))
             return back_linear(dmean, g.linear, need_x)  # type: ignore[no-any-return]
@@ -118,7 +118,8 @@ class LearnedGaussianOutput:
         logp, back_gaussian = gaussian(x, p.mean, p.logvar)  # (K, B)
 
         def backward(d_logp: Array, g: Any, need_x: bool = True) -> Array | None:
-            return back_head(*back_gaussian(d_logp), g.head, need_x)  # type: ignore[no-any-return]
+            _, dmean, dlogvar = back_gaussian(d_logp, need_x=False)  # (K, B, D) each
+            return back_head(dmean, dlogvar, g.head, need_x)  # type: ignore[no-any-return]
 
         return logp, backward
 

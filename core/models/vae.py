@@ -142,7 +142,8 @@ class VAE(Packed):
             d_kl = (-weights.kl * d)[:, None] * counts
             q.backward(dz, d_kl, g.encoder)
 
-        return Bound(likelihood - kl, {"likelihood": likelihood, "kl": kl}, objective, backward)
+        terms = {"likelihood": likelihood, "kl": kl}
+        return Bound(likelihood - kl, terms, objective, backward, q.kl)
 
     def _latent(self, x: Array, index: Array, noise: Noise, k: int) -> _Latent:
         eps = noise.normal("latent", index, (self.config.latent,), k=k, dtype=x.dtype)
@@ -165,12 +166,12 @@ class VAE(Packed):
         x = self._rows(batch.x)
         q, _ = self.encoder(x)
         out = xp_of(x).empty((k, len(x)), x.dtype)
-        step = max(1, CHUNK // x.size)
+        widest = max(x.shape[1], self.config.latent, *self.config.hidden)
+        step = max(1, CHUNK // max(1, len(x) * widest))
         for first in range(0, k, step):
             n = min(step, k - first)
-            eps = noise.normal(
-                "latent", batch.index, (self.config.latent,), k=n, first=first, dtype=x.dtype
-            )
+            piece = noise._replace(first=noise.first + first)
+            eps = piece.normal("latent", batch.index, (self.config.latent,), k=n, dtype=x.dtype)
             z = latent(q.mean, q.logvar, eps)[0]  # (n, B, Z)
             ratio = log_ratio(z, q.logvar, eps)[0].sum(axis=-1)
             out[first : first + n] = self.decoder(z, x)[0] + ratio - self._log_volume()

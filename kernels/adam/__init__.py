@@ -42,7 +42,7 @@ def update(
     """
     check("adam", theta=(theta, "n"), grad=(grad, "n"), m=(m, "n"), v=(v, "n"))
     if theta.dtype.kind != "f":
-        raise TypeError(f"adam: theta must be float32 or float64, got {theta.dtype}")
+        raise TypeError(f"adam: theta must be real, got {theta.dtype}")
     if step < 1:
         raise ValueError(f"adam: step counts updates from 1, got {step}")
     for name, beta in (("beta1", beta1), ("beta2", beta2)):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from backhand._types import Array
-from backhand.numerics import sigmoid, softplus, xp_of
+from backhand.numerics import sigmoid, softplus, sum_samples
 
 
 class Saved(NamedTuple):
-    x: Array  # (B, D)
-    logits: Array  # (K, B, D)
+    x: Array  # (..., D)
+    logits: Array  # (K, ..., D)
 
 
 def forward(x: Array, logits: Array) -> tuple[Array, Saved]:
@@ -20,7 +20,7 @@ def forward(x: Array, logits: Array) -> tuple[Array, Saved]:
 
 def backward(d_logp: Array, saved: Saved, need_x: bool) -> tuple[Array | None, Array]:
     x, logits = saved
-    d = d_logp[..., None]  # (K, B, 1)
+    d = d_logp[..., None]  # (K, ..., 1)
     d_logits = d * (x - sigmoid(logits))  # [bernoulli_logits.2]
-    dx = xp_of(d).sum(d * logits, axis=0) if need_x else None  # [bernoulli_logits.3]
+    dx = sum_samples(d * logits, x.ndim) if need_x else None  # [bernoulli_logits.3]
     return dx, d_logits

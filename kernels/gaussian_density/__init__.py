@@ -2,8 +2,8 @@
 
     logp_kb = -1/2 sum_d ( (x_bd - mean_kbd)^2 exp(-logvar) + logvar + log 2 pi )
 
-x (B, D), shared by the K samples; mean (K, B, D); logvar (K, B, D), or (D,) where one
-variance per dimension serves all; logp (K, B) in nats.
+x (..., D); mean (K, ..., D), x's shape behind sample axes, any number of them or none, that
+share it; logvar like mean, or (D,) where one per dimension serves all; logp (K, ...) in nats.
 Saved: x, mean, logvar.  Derivation: DERIVATION.md.
 """
 
@@ -20,9 +20,9 @@ OP = Op(__name__, numpy="reference")
 def forward(
     x: Array, mean: Array, logvar: Array, *, backend: str | None = None
 ) -> tuple[Array, Saved]:
-    """logp (K, B) and what the backward needs."""
-    pattern = "D" if logvar.ndim == 1 else "K B D"
-    check("gaussian_density", x=(x, "B D"), mean=(mean, "K B D"), logvar=(logvar, pattern))
+    """logp (K, ...) and what the backward needs."""
+    pattern = "D" if logvar.ndim < mean.ndim else "*... D"
+    check("gaussian_density", x=(x, "... D"), mean=(mean, "*... D"), logvar=(logvar, pattern))
     return OP.pick(backend, x, mean, logvar).forward(x, mean, logvar)  # type: ignore[no-any-return]
 
 
@@ -30,5 +30,6 @@ def backward(
     d_logp: Array, saved: Saved, *, need_x: bool = True, backend: str | None = None
 ) -> tuple[Array | None, Array, Array]:
     """(dx, dmean, dlogvar); dx is None where ``need_x`` is false, as for data."""
-    check("gaussian_density", mean=(saved.mean, "K B D"), d_logp=(d_logp, "K B"))
+    x, mean = (saved.x, "... D"), (saved.mean, "*... D")
+    check("gaussian_density", x=x, mean=mean, d_logp=(d_logp, "*..."))
     return OP.pick(backend, d_logp, *saved).backward(d_logp, saved, need_x)  # type: ignore[no-any-return]

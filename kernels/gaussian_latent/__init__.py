@@ -3,8 +3,9 @@
     z_kbj  = mean_bj + exp(logvar_bj / 2) eps_kbj
     kl_bj  = ( mean_bj^2 + exp(logvar_bj) - 1 - logvar_bj ) / 2
 
-mean, logvar (B, Z); eps (K, B, Z) standard normal, an argument; z (K, B, Z); kl (B, Z) in
-nats per dimension.  (Kingma & Welling 2014, appendix B and section 2.4.)
+mean, logvar (..., Z); eps (K, ..., Z), their shape behind sample axes, any number of them or
+none, standard normal, an argument; z (K, ..., Z); kl (..., Z) in nats per dimension.
+(Kingma & Welling 2014, appendix B and section 2.4.)
 Saved: mean, logvar, eps; the standard deviation is recomputed.  Derivation: DERIVATION.md.
 """
 
@@ -21,8 +22,10 @@ OP = Op(__name__, numpy="reference")
 def forward(
     mean: Array, logvar: Array, eps: Array, *, backend: str | None = None
 ) -> tuple[Array, Array, Saved]:
-    """z (K, B, Z), kl (B, Z), and what the backward needs."""
-    check("gaussian_latent", mean=(mean, "B Z"), logvar=(logvar, "B Z"), eps=(eps, "K B Z"))
+    """z (K, ..., Z), kl (..., Z), and what the backward needs."""
+    check(
+        "gaussian_latent", mean=(mean, "... Z"), logvar=(logvar, "... Z"), eps=(eps, "*... Z")
+    )  # fmt: skip
     return OP.pick(backend, mean, logvar, eps).forward(mean, logvar, eps)  # type: ignore[no-any-return]
 
 
@@ -30,5 +33,6 @@ def backward(
     dz: Array, dkl: Array, saved: Saved, *, backend: str | None = None
 ) -> tuple[Array, Array, Array]:
     """(dmean, dlogvar, deps)."""
-    check("gaussian_latent", eps=(saved.eps, "K B Z"), dz=(dz, "K B Z"), dkl=(dkl, "B Z"))
+    mean, eps = (saved.mean, "... Z"), (saved.eps, "*... Z")
+    check("gaussian_latent", mean=mean, eps=eps, dz=(dz, "*... Z"), dkl=(dkl, "... Z"))
     return OP.pick(backend, dz, dkl, *saved).backward(dz, dkl, saved)  # type: ignore[no-any-return]

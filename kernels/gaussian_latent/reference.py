@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from backhand._types import Array
-from backhand.numerics import xp_of
+from backhand.numerics import sum_samples, xp_of
 
 
 class Saved(NamedTuple):
-    mean: Array  # (B, Z)
-    logvar: Array  # (B, Z)
-    eps: Array  # (K, B, Z)
+    mean: Array  # (..., Z)
+    logvar: Array  # (..., Z)
+    eps: Array  # (K, ..., Z)
 
 
 def forward(mean: Array, logvar: Array, eps: Array) -> tuple[Array, Array, Saved]:
@@ -25,7 +25,8 @@ def backward(dz: Array, dkl: Array, saved: Saved) -> tuple[Array, Array, Array]:
     mean, logvar, eps = saved
     xp, half = xp_of(mean), logvar.dtype.type(0.5)
     std = xp.exp(half * logvar)
-    dmean = dz.sum(axis=0) + dkl * mean  # [gaussian_latent.3]
-    dlogvar = half * ((dz * eps).sum(axis=0) * std + dkl * xp.expm1(logvar))  # [gaussian_latent.4]
+    dmean = sum_samples(dz, mean.ndim) + dkl * mean  # [gaussian_latent.3]
+    dz_eps = sum_samples(dz * eps, mean.ndim)
+    dlogvar = half * (dz_eps * std + dkl * xp.expm1(logvar))  # [gaussian_latent.4]
     deps = dz * std  # [gaussian_latent.5]
     return dmean, dlogvar, deps

@@ -65,12 +65,7 @@ def _prepare(
     key: tuple[int, int], index: Array, step: int, n: int, count: int, first: int,
     backend: str | None,
 ) -> tuple[ModuleType, tuple[int, int], int, int, int, int]:  # fmt: skip
-    check("philox", index=(index, "B"))
-    if index.dtype.kind not in "iu":
-        raise TypeError(
-            f"philox: index must hold integers (datum numbers), got {index.dtype}; "
-            "convert it, backhand never casts silently"
-        )
+    check("philox", index=(index, "int B"))
     if len(key) != 2:
         raise ValueError(f"philox: key must be (seed, purpose), got {len(key)} values")
     seed, purpose = _word("seed", key[0]), _word("purpose", key[1])

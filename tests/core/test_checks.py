@@ -32,7 +32,23 @@ def test_no_axes_and_numbers():
 
 
 def test_integers_and_booleans_take_no_part_in_the_precision():
-    check("op", x=(ones(3), "B"), index=(np.arange(3), "B"), mask=(np.ones(3, bool), "B"))
+    check("op", x=(ones(3), "B"), index=(np.arange(3), "int B"), mask=(np.ones(3, bool), "int B"))
+    with pytest.raises(TypeError, match="op: x must be float32 or float64, got int64"):
+        check("op", x=(np.arange(3), "B"))
+    with pytest.raises(TypeError, match="op: i must be an array of integers, got float32"):
+        check("op", i=(ones(3), "int B"))
+
+
+def test_sample_axes_stand_in_front_of_the_leading_ones():
+    sizes = check("op", x=(ones(4, 3), "... D"), y=(ones(7, 2, 4, 3), "*... D"))
+    assert sizes == {"...": (4,), "*...": (7, 2, 4), "D": 3}
+    check("op", x=(ones(4, 3), "... D"), y=(ones(4, 3), "*... D"))
+    with pytest.raises(ValueError, match=r"y must have shape \(\*\.\.\., D\) with \.\.\. = \(4,\)"):
+        check("op", x=(ones(4, 3), "... D"), y=(ones(4, 2, 3), "*... D"))
+    with pytest.raises(ValueError, match="behind any sample axes"):
+        check("op", x=(ones(4, 3), "... D"), y=(ones(3), "*... D"))
+    with pytest.raises(ValueError, match="from y"):
+        check("op", x=(ones(4, 3), "... D"), y=(ones(2, 4, 3), "*... D"), z=(ones(4), "*..."))
 
 
 def test_complex_goes_with_real_of_its_own_precision():
@@ -75,7 +91,11 @@ def test_complex_goes_with_real_of_its_own_precision():
         ({"x": (ones(1), "")}, ValueError, "lstm: x must have shape (), got (1,)"),
         ({"x": (ones(4, 3), "B 2")}, ValueError, "lstm: x must have shape (B, 2), got (4, 3)"),
         (
-            {"x": (ones(4, dtype="float64"), "B"), "i": (np.arange(4), "B"), "h": (ones(4), "B")},
+            {
+                "x": (ones(4, dtype="float64"), "B"),
+                "i": (np.arange(4), "int B"),
+                "h": (ones(4), "B"),
+            },
             TypeError,
             "lstm: h is float32 but x is float64; convert one of them, "
             "backhand never casts silently",

@@ -114,7 +114,7 @@ def test_terms_ess_and_units():
     assert elbo.ess is None
     assert 1 < iwae.ess < 200
     assert iwae.active_units == Z
-    assert np.isclose(iwae.kl_per_dimension.sum(), iwae.terms["kl"])
+    assert np.isclose(iwae.kl_per_unit.sum(), iwae.terms["kl"])
     assert np.isclose(iwae.stderr, iwae.per_example.std(ddof=1) / np.sqrt(N))
 
 

@@ -38,12 +38,30 @@ def activation_inputs(rng, B, D):
     return [a, b]
 
 
+def deep_latent_inputs(rng, K, B, Z):
+    """A second stochastic layer: every sample has a mean of its own."""
+    return [rng.standard_normal((K, B, Z)) for _ in range(3)]
+
+
+def deep_density_inputs(rng, K, B, D):
+    x, mean = rng.standard_normal((2, K, B, D))
+    return [x, mean, rng.uniform(-1, 1, (K, B, D))]
+
+
+def set_bernoulli_inputs(rng, K, B, D):
+    """Sets of two points under two sample axes."""
+    return [rng.random((B, 2, D)), 3 * rng.standard_normal((K, 2, B, 2, D))]
+
+
 KBD, KBZ = {"K": 3, "B": 4, "D": 5}, {"K": 3, "B": 4, "Z": 5}
 CASES = [
     Case(bernoulli_logits, "KBD", bernoulli_inputs, sizes=KBD),
     Case(gaussian_latent, "KBZ", latent_inputs, sizes=KBZ),
     Case(gaussian_density, "KBD", density_inputs, sizes=KBD),
     Case(gaussian_density, "KBD", shared_density_inputs, label=", shared", sizes=KBD),
+    Case(gaussian_density, "KBD", deep_density_inputs, label=", no sample axis", sizes=KBD),
+    Case(gaussian_latent, "KBZ", deep_latent_inputs, label=", no sample axis", sizes=KBZ),
+    Case(bernoulli_logits, "KBD", set_bernoulli_inputs, label=", sets", sizes=KBD),
     *(
         Case(bias_activation, "BD", activation_inputs, (f,), f", {f}", sizes={"B": 4, "D": 5})
         for f in ACTIVATIONS
@@ -200,7 +218,7 @@ def test_activations_far_out(name, dtype):
 def test_wrong_arguments_say_what_is_wrong():
     x, logits = np.zeros((2, 3)), np.zeros((1, 2, 4))
     with pytest.raises(
-        ValueError, match=r"bernoulli_logits: logits must have shape \(K, B, D\) with D = 3"
+        ValueError, match=r"bernoulli_logits: logits must have shape \(\*\.\.\., D\) with D = 3"
     ):
         bernoulli_logits.forward(x, logits)
     with pytest.raises(TypeError, match="never casts silently"):

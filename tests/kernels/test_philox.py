@@ -232,7 +232,7 @@ def test_wrong_arguments_are_named(kind):
         draw(kind, (1, 2), index, 3, 4, count=-2)
     with pytest.raises(ValueError, match=r"key must be \(seed, purpose\), got 3 values"):
         draw(kind, (1, 2, 3), index, 3, 4)
-    with pytest.raises(TypeError, match=r"index must hold integers .* got float64"):
+    with pytest.raises(TypeError, match=r"index must be an array of integers, got float64"):
         draw(kind, (1, 2), np.arange(3.0), 3, 4)
     with pytest.raises(TypeError, match="index must be an array, got list"):
         draw(kind, (1, 2), [1, 2], 3, 4)

@@ -9,7 +9,7 @@ import pytest
 from backhand import checkpoint
 from backhand.backend import BackendUnavailable
 from backhand.config import DataConfig, TrainConfig
-from backhand.data import batch_at, batch_of, load
+from backhand.data import batch_at, batch_of, batches, load
 from backhand.grads import grads_like
 from backhand.model import Objective
 from backhand.models.vae import VAE, VAEConfig
@@ -168,13 +168,25 @@ def test_objectives_with_parts_of_their_own(data):
     """Two objectives, each with a part and an optimiser: as one that trains both, for SGD."""
 
     class Split(VAE):
-        objectives = (Objective("bound", ("encoder",)), Objective("bound", ("decoder",)))
+        objectives = (Objective("bound", ("encoder",)), Objective("other", ("decoder",)))
+
+        def bounds(self, *args):
+            return self.bound(*args), self.bound(*args)
 
     config = replace(SHORT, optimizer="sgd", lr=0.01)
     x = data.converted("float32").train.x
     one, _, _ = train(data, config, VAE.create(CONFIG, data.spec, x))
-    two, _, _ = train(data, config, Split.create(CONFIG, data.spec, x))
+    two, _, rows = train(data, config, Split.create(CONFIG, data.spec, x))
     assert np.array_equal(one.params.vector, two.params.vector)
+    assert rows[-1]["train"]["nats"] == rows[-1]["train"]["other.nats"]
+    assert {"likelihood", "kl", "other.likelihood", "other.kl"} < rows[-1]["train"].keys()
+    Split.bounds = lambda self, *args: (self.bound(*args),)
+    with pytest.raises(ValueError, match="1 bounds for 2 objectives"):
+        train(data, config, Split.create(CONFIG, data.spec, x))
+
+    del Split.bounds
+    with pytest.raises(ValueError, match="needs a method bounds"):
+        train(data, config, Split.create(CONFIG, data.spec, x))
 
     class Half(VAE):
         objectives = (Objective("bound", ("decoder",)),)
@@ -214,3 +226,54 @@ def test_every_data_option_changes_the_outcome(tmp_path, field):
         assert data.spec.kind == "real"
     else:
         assert bounds[0] != bounds[1]
+
+
+def test_a_run_from_python(data, tmp_path):
+    model = VAE.create(CONFIG, data.spec, data.converted("float32").train.x)
+    fit(model, data, SHORT, run=tmp_path / "run")
+    run = Run.open(tmp_path / "run")
+    assert run.settings.training == SHORT
+    with pytest.raises(ValueError, match=r"training\.lr = 0\.01"):
+        fit(model, data, replace(SHORT, lr=0.5), run=run)
+    longer = fit(model, data, replace(SHORT, epochs=4), run=Run.open(tmp_path / "run"))
+    assert longer.steps == 20
+    assert Run.open(tmp_path / "run").settings.training.epochs == 4
+    assert fit(model, data, run=Run.open(tmp_path / "run")).finished == "20 steps done"
+    other = load(data.train.x[::-1].copy(), valid=20)
+    with pytest.raises(ValueError, match="does not hold the data"):
+        fit(model, other, replace(SHORT, epochs=5), run=Run.open(tmp_path / "run"))
+
+
+def test_what_could_not_be_loaded_again_is_refused(data, tmp_path):
+    model = VAE.create(CONFIG, data.spec, dtype="float64")
+    with pytest.raises(ValueError, match=r"the model is float64, training\.dtype float32"):
+        fit(model, data, SHORT)
+
+    class Local(VAE):
+        pass
+
+    model = Local.create(CONFIG, data.spec)
+    with pytest.raises(ValueError, match="cannot be imported"):
+        fit(model, data, SHORT, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ValueError, match="needs validation data"):
+        train(load(data.train.x, valid=0), replace(SHORT, patience=2))
+
+
+def test_report_may_stop_it_and_nothing_is_lost(data, tmp_path):
+    model = VAE.create(CONFIG, data.spec, data.converted("float32").train.x)
+    whole, _, _ = train(data)
+    result = fit(model, data, SHORT, run=tmp_path / "run", report=lambda row: row["step"] == 7)
+    assert result.steps == 7
+    assert result.finished == ""
+    again = VAE.create(CONFIG, data.spec, data.converted("float32").train.x)
+    assert fit(again, data, run=Run.open(tmp_path / "run")).steps == 15
+    assert np.array_equal(again.params.vector, whole.params.vector)
+
+
+def test_validation_is_the_bound_on_the_validation_data(data):
+    model, result, _ = train(data)
+    total = [
+        model.bound(batch, Noise(0)).value for batch in batches(data.converted("float32").valid, 20)
+    ]
+    assert np.isclose(result.valid, -np.concatenate(total).mean(), rtol=1e-6)

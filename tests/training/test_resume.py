@@ -179,12 +179,87 @@ def test_two_processes_do_not_train_in_one_folder(data, tmp_path):
         words, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     first.stderr.readline()
-    second = run(words)
-    first.kill()
+    try:
+        second = subprocess.run(
+            words, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60
+        )
+    finally:
+        first.kill()
     first.stderr.close()
     first.wait()
     assert second.returncode == 2
     assert "another process is training" in second.stderr
+
+
+def test_asked_to_stop_it_writes_a_checkpoint_first(data, tmp_path):
+    folder = tmp_path / "run"
+    words = command(data, folder, "--resume", "--set", "schedule=constant", epochs=3000)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = subprocess.Popen(
+            words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(3):
+            process.stderr.readline()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert out == ""
+        step = checkpoint.latest(folder).meta["progress"]["step"]
+        assert f"stopped after step {step}; go on with --run" in err
+
+
+def test_two_that_start_at_once_do_not_spoil_each_other(data, tmp_path):
+    for i in range(3):
+        folder = tmp_path / str(i)
+        words = [command(data, folder, "--set", f"latent={n}", epochs=5) for n in (2, 3)]
+        both = [
+            subprocess.Popen(w, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for w in words
+        ]
+        for process in both:
+            process.communicate(timeout=60)
+        assert sorted(process.returncode for process in both) == [0, 2]
+        assert bh.load(folder).config.latent == (2, 3)[both[1].returncode == 0]
+
+
+def test_killed_before_its_first_file_it_can_start_again(data, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.toml.tmp").write_text("[mod")
+    assert run(command(data, folder, "--resume", epochs=1)).returncode == 0
+
+
+def test_other_data_under_the_same_name_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    file = tmp_path / "mine.npy"
+    np.save(file, (rng.random((40, 12)) < 0.5).astype(np.float32))
+    folder = tmp_path / "run"
+    assert run(command(file, folder, epochs=2)).returncode == 0
+    np.save(file, (rng.random((40, 12)) < 0.5).astype(np.float32))
+    for words in (
+        command(file, folder, "--resume", epochs=2),
+        [sys.executable, "-m", "backhand", "evaluate", str(folder), "--split", "valid"],
+    ):
+        failed = run(words)
+        assert failed.returncode == 2
+        assert "does not hold the data" in failed.stderr
+
+
+def test_a_backend_that_cannot_run_it_leaves_no_folder(data, tmp_path):
+    failed = run(command(data, tmp_path / "run", "--backend", "native", epochs=1))
+    assert failed.returncode == 2
+    assert "has no native form" in failed.stderr or "not available" in failed.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_metrics_that_are_none_are_named(data, tmp_path):
+    folder = tmp_path / "run"
+    run(command(data, folder, epochs=1))
+    with open(folder / "metrics.jsonl", "a") as file:
+        file.write("not json\n")
+    failed = run(command(data, folder, "--resume", epochs=1))
+    assert failed.returncode == 2
+    assert "metrics.jsonl, line 2" in failed.stderr
 
 
 def test_a_damaged_checkpoint_is_passed_over(data, uninterrupted, tmp_path):
