@@ -12,9 +12,10 @@ from scipy.stats import multivariate_normal
 
 from backhand.data import load
 from backhand.evaluation import CollapseWarning, as_json, evaluate
-from backhand.model import Batch, DataSpec
+from backhand.model import Batch, Bound, DataSpec, Gaussian
 from backhand.models.vae import VAE, VAEConfig
 from backhand.noise import Noise
+from backhand.params import Params
 
 N, D, Z, STD = 40, 5, 2, 0.6
 
@@ -180,3 +181,104 @@ def test_json_holds_no_nan():
     row = as_json(evaluate(model, data, split="train", limit=1))
     assert row["stderr"] is None
     assert row["n"] == 1
+
+
+class Known:
+    """A stand-in for a model: log weights, posterior means and terms that are given."""
+
+    def __init__(self, log_w, mean, kl):
+        self.log_w, self.mean, self.kl = log_w, mean, kl
+        self.params = Params(np.zeros(1), ())
+        self.spec = DataSpec((2,), "real")
+
+    def log_weights(self, batch, noise, k):
+        return self.log_w[:k, batch.index]
+
+    def encode(self, batch):
+        return Gaussian(self.mean[batch.index], np.zeros_like(self.mean[batch.index]))
+
+    def bound(self, batch, noise, k=1):
+        kl = self.kl[batch.index]
+        terms = {"likelihood": -3.0 * np.ones(len(kl)), "kl": kl.sum(axis=1)}
+        first = float(
+            noise.first
+        )  # samples first .. first + k - 1 have values equal to their number
+        value = np.full(len(kl), np.mean(np.arange(first, first + k)))
+        return Bound(value, terms, value, None, kl)
+
+
+def known(log_w, mean=None, kl=None):
+    n = log_w.shape[1]
+    mean = np.linspace(-9, 9, n)[:, None] if mean is None else mean
+    data = load(np.random.default_rng(0).standard_normal((n, 2)), valid=0)
+    return Known(log_w, mean, np.ones((n, 1)) if kl is None else kl), data
+
+
+def test_ess_and_bound_of_known_weights():
+    shift = np.array([50.0, 0, -900])
+    log_w = np.log([[1.0, 1, 3], [1, 0.5, 1], [1, 0.25, 1]]) + shift
+    with np.errstate(all="raise"):
+        result = evaluate(*known(log_w), bound="iwae", k=3, split="train")
+    w = np.exp(log_w - shift)
+    assert np.isclose(result.ess, (w.sum(0) ** 2 / (w**2).sum(0)).mean(), rtol=1e-14)
+    expected = np.log(w.mean(axis=0)) + shift
+    assert np.allclose(result.per_example, expected, rtol=1e-14)
+    assert result.terms == {"likelihood": -3.0, "kl": 1.0}
+
+
+def test_rows_without_weight_are_said_to_have_none():
+    log_w = np.array([[-np.inf, 0.0, -np.inf], [-np.inf, -np.inf, 1.0]])
+    with np.errstate(invalid="ignore"):  # the standard error of an infinite mean
+        result = evaluate(*known(log_w), bound="iwae", k=2, split="train")
+    assert result.per_example.tolist() == [-np.inf, np.log(0.5), 1 + np.log(0.5)]
+    assert np.isclose(result.ess, 2 / 3)
+    assert as_json(result)["nats"] is None
+
+
+def test_float32_weights_are_combined_in_float64():
+    log_w = np.zeros((4097, 2), np.float32)
+    log_w[0] = 20  # in float32 the sum would lose the small ones
+    result = evaluate(*known(log_w), bound="iwae", k=4097, split="train")
+    assert np.allclose(result.per_example, np.log((np.exp(20) + 4096) / 4097), rtol=1e-15)
+
+
+def test_active_units_are_those_above_the_threshold():
+    rows = np.array([1.0, -1.0])[:, None] * np.sqrt([[0.05, 0.009, 0.011]])
+    result = evaluate(*known(np.zeros((1, 2)), rows, np.ones((2, 3))), split="train")
+    assert (result.active_units, result.units) == (2, 3)
+    assert result.kl_per_unit.tolist() == [1, 1, 1]
+
+
+def test_elbo_takes_its_samples_in_pieces():
+    for k in (1, 16, 17, 50):
+        result = evaluate(*known(np.zeros((1, 3))), k=k, split="train")
+        assert np.allclose(result.per_example, (k - 1) / 2)
+        assert np.isclose(result.terms["kl"], 1)
+
+
+def test_limit_takes_the_first_data():
+    model, data, _ = linear_gaussian(True)
+    whole = evaluate(model, data, split="train", k=3)
+    part = evaluate(model, data, split="train", k=3, limit=7)
+    assert np.allclose(part.per_example, whole.per_example[:7])
+
+
+def test_data_of_another_kind_are_refused():
+    model, _, _ = linear_gaussian(True)
+    bits = load(np.eye(D), valid=0)
+    with pytest.raises(ValueError, match="holds binary data, the model was made for real data"):
+        evaluate(model, bits, split="train")
+
+
+@pytest.mark.parametrize(("bound", "hidden"), [("elbo", 400), ("iwae", 400)])
+def test_memory_is_flat_in_k_for_wide_networks(bound, hidden):
+    x = np.random.default_rng(0).standard_normal((50, 2)).astype(np.float32)
+    model = VAE.create(VAEConfig(hidden=(hidden,), latent=2), DataSpec((2,), "real"), x)
+    data = load(x, valid=0)
+    peaks = []
+    for k in (200, 2000):
+        tracemalloc.start()
+        evaluate(model, data, bound=bound, k=k, split="train")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]
