@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from backhand._types import Array
+from backhand.checkpoint import replacing
 
 _GAP_GREY = 128
 
@@ -58,18 +59,13 @@ def save_png(path: str | os.PathLike[str], array: Array) -> None:
     if target.suffix == ".png" and array.dtype != np.uint8:
         raise ValueError(f"{target}: a png needs a uint8 array (see grid), got {array.dtype}")
     image = _pillow().fromarray(array) if target.suffix == ".png" else None
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("wb") as file:
-            if image is not None:
-                image.save(file, format="PNG")
-            elif target.suffix == ".npy":
-                np.save(file, array, allow_pickle=False)
-            else:
-                np.savez(file, images=array)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(target) as file:
+        if image is not None:
+            image.save(file, format="PNG")
+        elif target.suffix == ".npy":
+            np.save(file, array, allow_pickle=False)
+        else:
+            np.savez(file, images=array)
 
 
 def curve(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -99,12 +95,8 @@ def curve(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> No
     axes.set_ylabel("negative bound, nats per example")
     if axes.has_data():
         axes.legend()
-    beside = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
-    try:
-        figure.savefig(beside, dpi=120)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(target) as file:
+        figure.savefig(file, format=target.suffix[1:], dpi=120)
 
 
 def _pillow() -> ModuleType:

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from backhand._types import Array
 from backhand._version import __version__
+
+if TYPE_CHECKING:
+    from backhand.data import Data
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 1
+    except MemoryError as error:
+        if args.traceback:
+            raise
+        print(
+            f"backhand: error: out of memory; ask for less at once. {error}".rstrip(),
+            file=sys.stderr,
+        )
+        return 2
     except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         if args.traceback:
             raise
@@ -37,6 +51,42 @@ def main(argv: Sequence[str] | None = None) -> int:
 def emit(args: argparse.Namespace, value: Any, text: str) -> None:
     """The result on standard output: JSON where asked for, else the text."""
     print(json.dumps(value, allow_nan=False) if args.json else text)
+
+
+def output_file(option: str, name: str, suffixes: Sequence[str]) -> Path:
+    """Where a result will go, refused before the work begins rather than after it."""
+    path = Path(name)
+    if path.suffix not in suffixes:
+        raise ValueError(f"{option} must end in {' or '.join(suffixes)}, got {name}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{option} {name}: there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise IsADirectoryError(f"{option} {name} is a folder; name a file")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"{option} {name}: the folder {path.parent} may not be written")
+    return path
+
+
+def save_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays by their names; the file is whole or not there."""
+    import numpy as np
+
+    from backhand.checkpoint import replacing
+
+    with replacing(path) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def part_of(data: Data, wanted: str | None) -> str:
+    """The part to be used: the test part unless another is named; without one, validation."""
+    if wanted is None and data.test is None and data.valid is not None:
+        print(
+            f"backhand: warning: {data.name} has no test part; this is on the validation part, by "
+            "which training chose its best step",
+            file=sys.stderr,
+        )
+        return "valid"
+    return wanted or "test"
 
 
 def _parser() -> argparse.ArgumentParser:

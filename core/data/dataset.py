@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from backhand._types import Array
+from backhand.columns import moments
 from backhand.data import sets, store, user
 from backhand.data.files import DataError, digest
 from backhand.data.registry import entry, registry
@@ -17,6 +18,7 @@ from backhand.data.split import SPLITS, Split
 from backhand.model import DataSpec
 from backhand.noise import order
 
+COARSE = 1e-3  # steps of a type, in standard deviations of a column, above which it is refused
 BINARISATIONS = ("none", "once", "dynamic")
 
 
@@ -51,14 +53,35 @@ class Data:
     def converted(self, dtype: Any) -> Data:
         """The same with x in a model's dtype, pictures in [0, 1]; token numbers stay as they are.
 
-        What the data set's own seed binarises is binarised here, once.
+        What the data set's own seed binarises is binarised here, once.  A column of real
+        training data that loses its differences by it raises DataError.
         """
+        train = self.train.converted(dtype)
+        if self.spec.kind == "real" and not np.can_cast(self.train.x.dtype, dtype):
+            _check_precision(self.name, self.train.x, train.x)
         return replace(
             self,
-            train=self.train.converted(dtype),
+            train=train,
             valid=self.valid and self.valid.converted(dtype),
             test=self.test and self.test.converted(dtype),
         )
+
+
+def _check_precision(name: str, x: Array, narrow: Array) -> None:
+    """Refuse columns far from 0 for their spread, such as times, whose digits the type lacks."""
+    rows, kept = x.reshape(len(x), -1), narrow.reshape(len(x), -1)
+    _, std = moments(rows)
+    step = np.spacing(abs(kept).max(axis=0))
+    for column in np.flatnonzero((std > 0) & (step > COARSE * std)):
+        if (kept[:, column] != rows[:, column]).any():
+            at = tuple(int(i) for i in np.unravel_index(column, x.shape[1:]))
+            raise DataError(
+                f"{name}: column {at[0] if len(at) == 1 else at} (counted from 0) has values up to "
+                f"{abs(kept[:, column]).max():.6g} with a standard deviation of {std[column]:.3g}; "
+                f"{kept.dtype} has steps of {step[column]:.3g} there and would lose what they "
+                "differ by; subtract an offset from the column, or compute in float64 "
+                "(--set dtype=float64)"
+            )
 
 
 def load(

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from backhand._types import Array
+from backhand.columns import moments
 from backhand.numerics import xp_of
 from backhand.params import constant
 
@@ -24,10 +25,9 @@ class Scaling:
         """From training data; without any, the identity, to be filled from a checkpoint."""
         if x is None:
             return cls(np.zeros(size, dtype), np.ones(size, dtype))
-        rows = x.reshape(len(x), size).astype(np.float64)
-        std = rows.std(axis=0)
-        scale = np.where(std > 0, std, 1.0)
-        return cls(rows.mean(axis=0).astype(dtype), scale.astype(dtype))
+        mean, deviation = moments(x.reshape(len(x), size))
+        std = deviation.astype(dtype)
+        return cls(mean.astype(dtype), np.where(std > 0, std, std.dtype.type(1)))
 
     def __call__(self, x: Array) -> Array:
         return (x - self.shift) / self.scale
