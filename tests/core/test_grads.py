@@ -321,3 +321,32 @@ def test_the_same_backward_with_and_without_destination():
     _, backward = Layer()(x, np.ones((3, 2)))
     g = grads_like(affine())
     assert np.array_equal(backward(dy, g), backward(dy, NO_GRAD))
+
+
+@dataclass
+class Embedding:
+    """y = table[index].  index: any shape of integers; table: (V, E)."""
+
+    table: Any
+
+    def __call__(self, index):
+        y = self.table[index]
+
+        def backward(dy, g):
+            g.table.add_at(index.reshape(-1), dy.reshape(-1, dy.shape[-1]))
+
+        return y, backward
+
+
+def test_rows_of_a_gather_come_back_with_their_repeats():
+    rng = np.random.default_rng(0)
+    layer, index = Embedding(rng.standard_normal((7, 3))), np.array([[2, 2, 0], [6, 2, 0]])
+    dy = rng.standard_normal((2, 3, 3))
+    g = grads_like(layer)
+    _, backward = layer(index)
+    backward(dy, g)
+    backward(dy, g)
+    g.flush()
+    one_hot = np.eye(7)[index.reshape(-1)]
+    assert np.allclose(g.table.array, 2 * one_hot.T @ dy.reshape(-1, 3))
+    backward(dy, NO_GRAD)
