@@ -93,7 +93,7 @@ def evaluate(
             f"{data.name} holds {data.spec.kind} data, the model was made for {model.spec.kind} "
             "data; load them with the same binarisation"
         )
-    chosen = data.converted(model.params.vector.dtype).split(split)
+    chosen = data.split(split).converted(model.params.vector.dtype)
     chosen = chosen.rows(slice(0, limit)) if limit else chosen
     noise = Noise(seed)
     collected: dict[str, list[Array]] = {}

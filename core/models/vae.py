@@ -216,7 +216,7 @@ class VAE(Packed):
                 f"vae: data must have shape (B, {', '.join(map(str, self.spec.shape))}), "
                 f"as the model was made for, got {x.shape}"
             )
-        rows = x.reshape(len(x), -1)
+        rows = x.reshape(len(x), math.prod(x.shape[1:]))
         return self.scaling(rows) if self.scaling else rows
 
     def _log_volume(self) -> Array | float:
