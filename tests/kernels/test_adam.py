@@ -179,7 +179,7 @@ def test_refuses_wrong_arguments_before_writing(change, error, message):
 def test_refuses_complex_and_integer_vectors():
     for dtype in (np.complex128, np.int64):
         arrays = [np.zeros(2, dtype) for _ in range(4)]
-        with pytest.raises(TypeError, match="adam: theta must be (float32 or float64|real), got"):
+        with pytest.raises(TypeError, match=r"adam: theta must be (float32 or float64|real), got"):
             adam.update(*arrays, step=1, **SETTINGS)
 
 
