@@ -281,3 +281,12 @@ def test_a_run_on_an_array_says_that_it_names_no_data(call, tmp_path):
     status, _, said = call("evaluate", tmp_path / "run")
     assert status == 2
     assert "trained on an array" in said
+
+
+def test_encode_puts_the_parts_in_order(call, run, tmp_path):
+    call("encode", run, "-o", tmp_path / "all.npz")
+    for split in ("train", "valid", "test"):
+        call("encode", run, "--split", split, "-o", tmp_path / f"{split}.npz")
+    parts = [np.load(tmp_path / f"{split}.npz")["mean"] for split in ("train", "valid", "test")]
+    assert len({len(part) for part in parts}) == 3
+    assert np.array_equal(np.load(tmp_path / "all.npz")["mean"], np.concatenate(parts))

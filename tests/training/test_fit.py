@@ -277,3 +277,37 @@ def test_validation_is_the_bound_on_the_validation_data(data):
         model.bound(batch, Noise(0)).value for batch in batches(data.converted("float32").valid, 20)
     ]
     assert np.isclose(result.valid, -np.concatenate(total).mean(), rtol=1e-6)
+
+
+def test_an_infinite_gradient_of_a_finite_bound_is_caught(data):
+    class Infinite(VAE):
+        def bound(self, *args, **kwargs):
+            found = super().bound(*args, **kwargs)
+
+            def backward(d_objective=None, g=None, keep=False):
+                found.backward(d_objective, g)
+                g.decoder.output.linear.b.add(np.full(20, np.inf, np.float32))
+
+            return found._replace(backward=backward)
+
+    model = Infinite.create(CONFIG, data.spec, data.converted("float32").train.x)
+    before = model.params.vector.copy()
+    with pytest.raises(TrainingDiverged, match="step 1"):
+        fit(model, data, SHORT)
+    assert np.array_equal(model.params.vector, before)
+
+
+def test_each_objective_is_clipped_by_its_own_norm(data):
+    class Split(VAE):
+        objectives = (Objective("bound", ("encoder",)), Objective("other", ("decoder",)))
+
+        def bounds(self, *args):
+            return self.bound(*args), self.bound(*args)
+
+    config = TrainConfig(steps=1, batch=70, optimizer="sgd", momentum=0.0, lr=1.0, clip=0.01)
+    x = data.converted("float32").train.x
+    model, start = Split.create(CONFIG, data.spec, x), Split.create(CONFIG, data.spec, x)
+    fit(model, data, config)
+    for part in ("encoder", "decoder"):
+        moved = model.params.part(part) - start.params.part(part)
+        assert np.isclose(np.linalg.norm(moved), 0.01, rtol=1e-3)
