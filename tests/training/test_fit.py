@@ -262,13 +262,17 @@ def test_what_could_not_be_loaded_again_is_refused(data, tmp_path):
 
 def test_report_may_stop_it_and_nothing_is_lost(data, tmp_path):
     model = VAE.create(CONFIG, data.spec, data.converted("float32").train.x)
-    whole, _, _ = train(data)
+    whole, _, rows = train(data)
     result = fit(model, data, SHORT, run=tmp_path / "run", report=lambda row: row["step"] == 7)
     assert result.steps == 7
     assert result.finished == ""
     again = VAE.create(CONFIG, data.spec, data.converted("float32").train.x)
     assert fit(again, data, run=Run.open(tmp_path / "run")).steps == 15
     assert np.array_equal(again.params.vector, whole.params.vector)
+    expected = [row for row in rows if "epoch" in row]
+    for found, row in zip(Run.open(tmp_path / "run").metrics(), expected, strict=True):
+        assert found["train"] == row["train"]
+        assert found["valid"] == row["valid"]
 
 
 def test_validation_is_the_bound_on_the_validation_data(data):
