@@ -47,7 +47,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--seed", metavar="N")
     parser.add_argument("--limit", metavar="N", help="use only the first N training data")
     parser.add_argument(
-        "--patience", metavar="N", help="stop after N epochs without a better bound"
+        "--patience", metavar="N", help="stop after N validations without a better bound"
     )
     parser.add_argument("--backend", metavar="NAME")
     parser.add_argument("--config", metavar="FILE.toml")
