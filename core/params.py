@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
 from typing import Any, NamedTuple, Self
 
 from backhand._types import Array, Shape
@@ -80,8 +81,8 @@ def children(node: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(node, list | tuple):
         for i, value in enumerate(node):
             yield str(i), value
-    elif not isinstance(node, type):
-        members = node if isinstance(node, dict) else getattr(node, "__dict__", {})
+    elif not isinstance(node, type | ModuleType):
+        members = node if isinstance(node, dict) else _attributes(node)
         hidden = [str(name) for name, value in members.items() if _holds_any(value)]
         if hidden:
             raise TypeError(
@@ -99,8 +100,25 @@ def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
             yield from leaves(value, f"{prefix}{name}.")
 
 
-def _holds_any(value: Any) -> bool:
-    return is_leaf(value) or (_is_node(value) and any(True for _ in leaves(value)))
+def _holds_any(value: Any, seen: set[int] | None = None) -> bool:
+    """Whether there is a floating-point array in it, however deep and whatever it lies in."""
+    seen = set() if seen is None else seen
+    if is_leaf(value):
+        return True
+    if isinstance(value, type | ModuleType) or id(value) in seen:
+        return False
+    seen.add(id(value))
+    if _is_node(value):
+        members = [member for _, member in children(value)]
+    elif isinstance(value, list | tuple):
+        members = list(value)
+    else:
+        members = list((value if isinstance(value, dict) else _attributes(value)).values())
+    return any(_holds_any(member, seen) for member in members)
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    return getattr(value, "__dict__", {})
 
 
 def rebuild(tree: Any, replace: Callable[[str, Array], Any], prefix: str = "") -> Any:

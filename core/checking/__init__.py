@@ -54,23 +54,28 @@ def receipts(
 def gradcheck_model(
     model: Any, batch: Batch, noise: Noise, k: int = 1, weights: Weights = UNWEIGHTED, *,
     seed: int = 0, tolerance: float | None = None, wrt: Sequence[str] | None = None,
+    method: str = "bound",
 ) -> list[Receipt]:  # fmt: skip
     """Check sum(d * objective), d random, (B,), against every parameter of a model.
 
     The default tolerance is 1e-9 by complex step and 1e-7 by central differences.
+    method: the name of what returns the Bound, called as ``bound`` is; wrt= names the
+    parameters that another objective depends on, as one without a gradient is refused.
     """
-    return _raise_if_wrong(
-        model_receipts(model, batch, noise, k, weights, seed=seed, tolerance=tolerance, wrt=wrt)
+    found = model_receipts(
+        model, batch, noise, k, weights, seed=seed, tolerance=tolerance, wrt=wrt, method=method
     )
+    return _raise_if_wrong(found)
 
 
 def model_receipts(
     model: Any, batch: Batch, noise: Noise, k: int = 1, weights: Weights = UNWEIGHTED, *,
     seed: int = 0, tolerance: float | None = None, wrt: Sequence[str] | None = None,
-    name: str | None = None, kind: str = "model",
+    name: str | None = None, kind: str = "model", method: str = "bound",
 ) -> list[Receipt]:  # fmt: skip
     """As ``gradcheck_model``, but hands out wrong findings too."""
-    return compare(ModelSubject(model, batch, noise, k, weights, wrt, name, kind), seed, tolerance)
+    subject = ModelSubject(model, batch, noise, k, weights, wrt, name, kind, method)
+    return compare(subject, seed, tolerance)
 
 
 def _raise_if_wrong(found: list[Receipt]) -> list[Receipt]:

@@ -10,7 +10,7 @@ from backhand._types import Array, Shape
 from backhand.checking.contract import violations
 from backhand.checking.diagnose import guess, sizes_of
 from backhand.checking.draws import Draws
-from backhand.checking.numeric import Along, NotAnalytic, Numeric
+from backhand.checking.numeric import ROUNDING, Along, NotAnalytic, Numeric
 from backhand.checking.receipt import CENTRAL, COMPLEX_STEP, CONTRACT, TOLERANCES, Receipt
 from backhand.checking.subject import BrokenContract, Subject, gradients
 from backhand.threads import blas_threads
@@ -27,8 +27,11 @@ ABOUT_ZERO_REASON = (
 
 
 class Outcome(NamedTuple):
+    """shared: the part of ``error`` that central differences could find as well."""
+
     method: str
     error: float
+    shared: float
     zero: bool
     along: Along
 
@@ -114,8 +117,9 @@ def _outcome(
             raise NotAnalytic(f"complex step raised {type(error).__name__}: {text}") from error
         for v, change in zip(directions, changes, strict=True):
             numeric.verify_analytic(v, change)
+        numeric.verify_closely(directions[0], changes[0])
         by_step = _measure(numeric, COMPLEX_STEP, numeric.complex_step, a, directions, entries)
-        if by_step.error <= allowed[CENTRAL]:
+        if by_step.shared <= allowed[CENTRAL]:
             return by_step, ""
         # So large an error central differences can judge as well: do they side with the backward?
         second = _measure(numeric, CENTRAL, numeric.central, a, directions, entries)
@@ -137,19 +141,53 @@ def _measure(
     numeric: Numeric, method: str, along: Along, a: Array, directions: list[Array],
     entries: list[int],
 ) -> Outcome:  # fmt: skip
-    """The largest relative error: of a direction by its own size, of an entry by the largest."""
+    """The largest relative error, of a direction by its own size, of entries see _entry_errors."""
     errors = [0.0]
     zeros = []
     for v in directions:
         change = along(v)
         zeros.append(numeric.about_zero(change, ABOUT_ZERO[method]))
         errors.append(_relative(float((a * v).sum()), float(numeric.weights @ change)))
-    right = np.array([numeric.weights @ along(_unit(a.shape, e)) for e in entries])
-    off = np.abs(a.reshape(-1)[entries] - right)
-    largest = np.abs(right).max()
-    if off.max() > 0:
-        errors.append(float(off.max() / largest) if largest else np.inf)
-    return Outcome(method, float(np.max(errors)), all(zeros), along)  # NaN, if there is one
+    right = _rights(numeric, along, a.shape, entries)
+    by_largest, by_own = _entry_errors(method, a.reshape(-1)[entries], right)
+    shared = np.max([*errors, *by_largest])  # NaN, if there is one
+    error = np.maximum(shared, by_own.max())
+    return Outcome(method, float(error), float(shared), all(zeros), along)
+
+
+class Rights(NamedTuple):
+    """Of some entries: the right values, the sizes of their terms, their rounding, (n,) each."""
+
+    values: Array
+    terms: Array
+    rounding: Array
+
+
+def _rights(numeric: Numeric, along: Along, shape: Shape, entries: list[int]) -> Rights:
+    found = [numeric.entry(along, _unit(shape, e)) for e in entries]
+    return Rights(*(np.array(column) for column in zip(*found, strict=True)))
+
+
+def _entry_errors(method: str, wrong: Array, right: Rights) -> Array:
+    """Errors of entries relative to the largest right one, and to their own terms; (2, n).
+
+    An entry's terms are w * dy/dx of each output.  Complex step subtracts nothing, so that
+    entries which are small beside others are compared as well, less what rounding may leave of
+    the largest entry and of the outputs (a slope 1 - y * y near 0).
+    """
+    off = np.abs(wrong - right.values)
+    largest = np.abs(right.values).max()
+    own = np.zeros_like(off)
+    if method == COMPLEX_STEP:
+        beyond = np.maximum(0, off - right.rounding - ROUNDING * largest)
+        own = _ratio(beyond, right.terms)
+    return np.stack([_ratio(off, largest), own])
+
+
+def _ratio(off: Array, size: Array) -> Array:
+    """off / size; 0 where nothing is off."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(off == 0, 0.0, off / size)
 
 
 def _relative(a: float, b: float) -> float:
@@ -191,12 +229,13 @@ def _explain(
 ) -> str:  # fmt: skip
     """The worst entry, both values, and a guess."""
     wrt = subject.names[numeric.i]
-    along, weights = outcome.along, numeric.weights
+    along = outcome.along
     whole = a.size <= FULL
     looked = list(range(a.size)) if whole else [*entries, _locate(numeric, along, a)]
-    right = np.array([weights @ along(_unit(a.shape, e)) for e in looked])
-    wrong = a.reshape(-1)[looked]
-    worst = int(np.abs(wrong - right).argmax())
+    rights, wrong = _rights(numeric, along, a.shape, looked), a.reshape(-1)[looked]
+    right, errors = rights.values, _entry_errors(outcome.method, wrong, rights)
+    # Where the large entries are right, the worst is among the small ones.
+    worst = int(errors[0 if errors[0].max() > limit else 1].argmax())
     at = [int(k) for k in np.unravel_index(looked[worst], a.shape)]
     shapes = [(name, v.shape) for name, v in zip(subject.names, subject.values, strict=True)]
     shapes += [(f"output {n}", d.shape) for n, d in enumerate(cotangents)]

@@ -19,8 +19,12 @@ from backhand.backend import use_backend
 from backhand.checking.subject import Subject
 
 IMAGINARY = 1e-20  # its square vanishes beside 1, itself stays far from underflow
-COARSE = 1e-5  # step of the second opinion, times the root of the values' size
+COARSE = 1e-5  # step of a first look, times the root of the values' size
 LEVELS = 16
+AGREE = 1e-7  # of complex step and extrapolated differences, relative to an output's response
+SETTLED = 1e-9  # where these differences need no smaller steps
+DISAGREE = "complex step and central differences disagree: not analytic here"
+ROUNDING = 8 * np.finfo(np.float64).eps
 
 Along = Callable[[Array], Array]
 
@@ -65,6 +69,28 @@ class Numeric:
         self._largest = max(self._largest, _size(best))
         return best
 
+    def _each(self, v: Array) -> tuple[Array, Array]:
+        """The same for each output by steps of its own, and how far each may be off."""
+        best, doubt = np.zeros_like(self.y), np.full(self.y.shape, np.inf)
+        # A small output may have come from values of size one, as 1 - tanh does.
+        least = min(1.0, float(np.abs(self.y).max()))
+        row: list[Array] = []
+        for level in range(LEVELS):
+            t = self.reach * 2.0 ** (-6 - level)
+            ahead, behind = self._outputs(self.x + t * v), self._outputs(self.x - t * v)
+            size = np.maximum(np.maximum(np.abs(ahead), np.abs(behind)), least)
+            new = [(ahead - behind) / (2 * t)]
+            for j, old in enumerate(row):
+                new.append(new[j] + (new[j] - old) / (4.0 ** (j + 1) - 1))
+                off = np.maximum(np.abs(new[-1] - new[j]), np.abs(new[-1] - old))
+                off += ROUNDING * size / t
+                better = off < doubt
+                best, doubt = np.where(better, new[-1], best), np.where(better, off, doubt)
+            row = new
+            if (doubt <= SETTLED * np.abs(best)).all():
+                break
+        return best, doubt
+
     @property
     def doubt(self) -> float:
         """How far central differences could not settle, relative to the largest."""
@@ -79,7 +105,16 @@ class Numeric:
         coarse = self._difference(v, COARSE * self.reach**0.5)
         floor = 1e-10 * len(self.y) * max(1.0, _rms(v))
         if not _size(w * (change - coarse)) <= 1e-4 * _size(w * coarse) + floor:
-            raise NotAnalytic("complex step and central differences disagree: not analytic here")
+            raise NotAnalytic(DISAGREE)
+
+    def verify_closely(self, v: Array, change: Array) -> None:
+        """The same by extrapolated differences, output by output, as closely as they settle.
+
+        It is for terms that the complex form drops; they show from 1e-7 of a slope on.
+        """
+        slope, doubt = self._each(v)
+        if not (np.abs(change - slope) <= AGREE * np.abs(slope) + 10 * doubt).all():
+            raise NotAnalytic(DISAGREE)
 
     def about_zero(self, change: Array, threshold: float) -> bool:
         """True where the outputs hardly respond, or their responses cancel in the sum."""
@@ -88,6 +123,14 @@ class Numeric:
             return True
         terms = self.weights * change
         return bool(abs(terms.sum()) <= threshold * _size(terms))
+
+    def entry(self, along: Along, e: Array) -> tuple[float, float, float]:
+        """Of one entry, e its unit vector: the derivative, the size of its terms, its rounding."""
+        change = along(e)
+        terms = self.weights * change
+        felt = np.abs(self.weights * self.y)[change != 0]
+        rounding = ROUNDING * float(felt.max(initial=0)) / self.reach
+        return float(self.weights @ change), _size(terms), rounding
 
     def _difference(self, v: Array, t: float) -> Array:
         return (self._outputs(self.x + t * v) - self._outputs(self.x - t * v)) / (2 * t)

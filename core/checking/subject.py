@@ -11,7 +11,7 @@ import numpy as np
 
 from backhand._types import Array, DType
 from backhand.grads import NO_GRAD, Grads, grads_like
-from backhand.model import Batch, Weights
+from backhand.model import Batch, Bound, Weights
 from backhand.noise import Noise
 from backhand.params import is_leaf, leaves, over, table_of
 
@@ -175,17 +175,21 @@ def kernel(op: Any) -> Callable[..., Any]:
 
 
 class ModelSubject:
-    """A model's trained objective, (B,), as a function of its parameters."""
+    """The objective, (B,), of the Bound that ``method`` returns, by the model's parameters."""
 
     inputs = 0
 
     def __init__(
         self, model: Any, batch: Batch, noise: Noise, k: int, weights: Weights,
-        wrt: Sequence[str] | None, name: str | None, kind: str,
+        wrt: Sequence[str] | None, name: str | None, kind: str, method: str = "bound",
     ) -> None:  # fmt: skip
-        self.name = name or type(model).__name__
+        plain = type(model).__name__
+        if not callable(getattr(model, method, None)):
+            raise ValueError(f"method={method!r}: {plain} has no method of that name")
+        self.name = name or (plain if method == "bound" else f"{plain}.{method}")
         self.kind = kind
         self.model = model
+        self.method = method
         floats = {n: v.astype(np.float64) for n, v in batch._asdict().items() if is_real(v)}
         self.batch = batch._replace(**floats)
         self.settings = (noise, k, weights)
@@ -200,7 +204,11 @@ class ModelSubject:
     def run(self, values: Sequence[Array]) -> Pass:
         model = self._over(values)
         noise, k, weights = self.settings
-        bound = model.bound(self.batch, noise, k, weights)
+        bound = getattr(model, self.method)(self.batch, noise, k, weights)
+        if not isinstance(bound, Bound):
+            raise TypeError(
+                f"{self.name}: method {self.method!r} must return one Bound, got {_kind_of(bound)}"
+            )
 
         def pull(cotangents: list[Array], g: Any) -> list[Array | None]:
             bound.backward(cotangents[0], g=g, keep=True)

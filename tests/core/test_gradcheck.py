@@ -279,6 +279,82 @@ def test_only_a_part_that_is_not_analytic_is_noticed():
     assert receipt.method == "central differences"
 
 
+@pytest.mark.parametrize("lost", ["all of it", "one column"])
+def test_a_small_real_term_that_complex_step_does_not_see_is_caught(lost):
+    """The term is missing in the complex form and in the backward alike."""
+
+    def f(x, right=False):
+        small = np.full(x.shape[-1], 1e-5)
+        if lost == "one column":
+            small[1:] = 0
+        y = x**2 + small * np.sin(x.real)
+        slope = 2 * x + small * np.cos(x) * right
+        return y, lambda dy: dy * slope
+
+    (receipt,) = receipts(f, X)
+    assert not receipt.ok
+    assert receipt.method == "central differences"
+    assert "disagree: not analytic" in receipt.reason
+    (receipt,) = bh.gradcheck(lambda x: f(x, right=True), X)
+    assert receipt.method == "central differences"
+
+
+SIZES = [1.0, 1e14, 1e3, 1e-9]
+
+
+@pytest.mark.parametrize("entry", range(4))
+@pytest.mark.parametrize("factor", [2.0, 0.5, -1.0])
+def test_an_entry_is_compared_by_its_own_size_too(entry, factor):
+    sizes = np.array(SIZES)
+    wrong = sizes.copy()
+    wrong[entry] *= factor
+
+    def own_outputs(x):
+        return sizes * x, lambda dy: dy * wrong
+
+    x = RNG.normal(size=4)
+    (receipt,) = receipts(own_outputs, x)
+    # 1e-9 beside 1e14 is less than the rounding of the large one.
+    assert receipt.ok == (entry == 3)
+    if entry != 3:
+        assert f"worst at x[{entry}]" in receipt.reason
+    assert bh.gradcheck(lambda x: (sizes * x, lambda dy: dy * sizes), x)[0].max_rel_error < 1e-14
+
+
+def test_an_error_that_only_the_comparison_of_entries_shows():
+    """One entry of 32, off by 1e-9 of itself: in every direction a part in 1e12 of the sum."""
+    sizes = np.ones(32)
+    sizes[7] = 1e-4
+
+    def f(x):
+        slope = sizes * (1 + 1e-9 * (np.arange(32) == 7))
+        return sizes * x, lambda dy: dy * slope
+
+    (receipt,) = receipts(f, np.ones(32))
+    assert not receipt.ok
+    assert "worst at x[7]" in receipt.reason
+    assert 0.9e-9 < receipt.max_rel_error < 1.1e-9
+
+
+def test_entries_are_compared_by_central_differences_too():
+    def f(x):
+        slope = 1 + 1.5e-9 * (np.arange(32) == 7)
+        return x.real.copy(), lambda dy: dy * slope
+
+    (receipt,) = receipts(f, np.ones(32))
+    assert not receipt.ok
+    assert receipt.method == "central differences"
+    assert 1e-9 < receipt.max_rel_error < 2e-9
+
+
+def test_saturated_entries_beside_others_are_no_false_alarm():
+    def tanh(x):  # 1 - y * y is rounding where y is nearly one
+        y = np.tanh(x)
+        return y, lambda dy: dy * (1 - y * y)
+
+    assert bh.gradcheck(tanh, np.linspace(-30, 30, 31))[0].method == "complex step"
+
+
 def test_an_error_below_what_differences_can_show_is_no_excuse_to_fall_back():
     def f(x):
         return np.sin(x), lambda dy: dy * np.cos(x) * (1 + 1e-11)
@@ -626,6 +702,39 @@ def test_models(plant):
     else:
         with pytest.raises(GradientError, match="mean"):
             bh.gradcheck_model(model, batch, bh.Noise(1), k=3)
+
+
+@dataclass
+class TwoObjectives(Toy):
+    def rival(self, batch, noise, k=1, weights=None):
+        u = np.sin(self.mean) * batch.x
+        value = u.sum(axis=1)
+
+        def backward(d=None, g=bh.NO_GRAD, keep=False):
+            g.mean.add_rows(d[:, None] * np.cos(self.mean) * batch.x * self.plant)
+
+        return bh.Bound(value, {}, value, backward)
+
+    def both(self, batch, noise, k=1, weights=None):
+        return self.bound(batch, noise), self.rival(batch, noise)
+
+
+def test_other_objectives_of_a_model():
+    batch = bh.Batch(RNG.normal(size=(6, 2)), np.arange(6))
+    right, wrong = (TwoObjectives(np.array([0.3, -0.2]), plant) for plant in (1.0, 1.001))
+    (receipt,) = bh.gradcheck_model(right, batch, bh.Noise(1), method="rival")
+    assert receipt.name == "TwoObjectives.rival"
+    (receipt,) = model_receipts(wrong, batch, bh.Noise(1), method="rival")
+    assert "1.001" in receipt.reason
+    # It is another function than the bound's.
+    (bound,) = bh.gradcheck_model(right, batch, bh.Noise(1))
+    assert bound.name == "TwoObjectives"
+    right.bound = None
+    assert bh.gradcheck_model(right, batch, bh.Noise(1), method="rival")
+    with pytest.raises(ValueError, match="method='loss': TwoObjectives has no method"):
+        bh.gradcheck_model(wrong, batch, bh.Noise(1), method="loss")
+    with pytest.raises(TypeError, match="'both' must return one Bound, got tuple of 2"):
+        bh.gradcheck_model(wrong, batch, bh.Noise(1), method="both")
 
 
 def test_the_public_name_stays_a_function_whatever_is_imported():

@@ -243,11 +243,23 @@ W = np.ones((2, 2))
         ([W, {"a": np.ones(1)}], TypeError, "dict is no dataclass.*so its a would not be trained"),
         ([W, {"a": affine(1, 1)}], TypeError, "so its a would not"),
         ([W, SimpleNamespace(V=np.ones(1))], TypeError, "SimpleNamespace is no dataclass"),
+        ([W, SimpleNamespace(a=1, V=[np.ones(1)])], TypeError, "so its V would not be trained"),
+        ([W, SimpleNamespace(V=({"a": affine(1, 1)},))], TypeError, "so its V would not"),
+        ([W, SimpleNamespace(V=SimpleNamespace(U=[W]))], TypeError, "so its V would not"),
+        ([W, {"a": [affine(1, 1), affine(1, 1)], "b": [1]}], TypeError, "so its a would not be"),
+        ({"a": {"b": affine(1, 1)}}, TypeError, "dict is no dataclass.*so its a would not"),
     ],
 )
 def test_refused(tree, error, words):
     with pytest.raises(error, match=words):
         table_of(tree)
+
+
+def test_what_holds_no_parameters_is_let_through():
+    settings = SimpleNamespace(a=[1, "x", np.arange(3)], module=np, kind=Net, f=affine)
+    settings.itself = settings
+    tree = [W, settings, {"sizes": [1, 2], "masks": [np.ones(2, bool)]}, np, Net]
+    assert [entry.name for entry in table_of(tree)] == ["0"]
 
 
 def test_one_layer_in_two_fields_is_refused():
