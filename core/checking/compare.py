@@ -234,8 +234,8 @@ def _explain(
     looked = list(range(a.size)) if whole else [*entries, _locate(numeric, along, a)]
     rights, wrong = _rights(numeric, along, a.shape, looked), a.reshape(-1)[looked]
     right, errors = rights.values, _entry_errors(outcome.method, wrong, rights)
-    # Where the large entries are right, the worst is among the small ones.
-    worst = int(errors[0 if errors[0].max() > limit else 1].argmax())
+    # Where the large entries are right and small ones are not, the worst is among those.
+    worst = int(errors[int(errors[0].max() <= limit < errors[1].max())].argmax())
     at = [int(k) for k in np.unravel_index(looked[worst], a.shape)]
     shapes = [(name, v.shape) for name, v in zip(subject.names, subject.values, strict=True)]
     shapes += [(f"output {n}", d.shape) for n, d in enumerate(cotangents)]

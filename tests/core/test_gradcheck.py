@@ -338,13 +338,13 @@ def test_an_error_that_only_the_comparison_of_entries_shows():
 
 def test_entries_are_compared_by_central_differences_too():
     def f(x):
-        slope = 1 + 1.5e-9 * (np.arange(32) == 7)
+        slope = 1 + 4e-9 * (np.arange(32) == 7)
         return x.real.copy(), lambda dy: dy * slope
 
     (receipt,) = receipts(f, np.ones(32))
     assert not receipt.ok
     assert receipt.method == "central differences"
-    assert 1e-9 < receipt.max_rel_error < 2e-9
+    assert "worst at x[7]" in receipt.reason
 
 
 def test_saturated_entries_beside_others_are_no_false_alarm():

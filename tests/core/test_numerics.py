@@ -7,7 +7,7 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -90,6 +90,7 @@ def test_the_imaginary_part_carries_the_derivative(f, slope):
     assert np.abs(y.real - f(x)).max() <= 4 * EPS["float64"] * np.abs(f(x)).max()
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.float64, (7,), elements=st.floats(-50, 50, allow_subnormal=False)))
 def test_complex_and_real_values_agree(x):
     for f in (sigmoid, softplus, magnitude, lambda x: maximum(x, 0.0)):

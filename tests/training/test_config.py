@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backhand.config import (
@@ -268,6 +268,7 @@ model_configs = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(model_configs, text, text)
 def test_toml_round_trip_is_exact(tmp_path_factory, model, name, data):
     configs = CONFIGS | {"model": model, "data": DataConfig(name=data)}

@@ -2,7 +2,7 @@ from itertools import pairwise
 from math import isclose
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backhand.schedules import SCHEDULES, kl_weight, learning_rate
@@ -41,6 +41,7 @@ def test_iwae_at_full_length_has_the_papers_epochs_and_rates():
     assert [round(1e3 * rate, 2) for rate in dict.fromkeys(got)] == stages
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400))
 def test_iwae_is_squeezed_in_proportion(total):
     got = rates("iwae", total)
@@ -55,6 +56,7 @@ def test_a_run_of_one_step_uses_the_full_rate(schedule):
     assert learning_rate(schedule, 1, 1, 0.3, lr_final=0.1, milestones=(0.9,)) == 0.3
 
 
+@settings(deadline=None)
 @given(st.sampled_from(SCHEDULES), st.integers(2, 300))
 def test_never_rises_and_starts_at_lr(schedule, total):
     got = rates(schedule, total, 0.5, lr_final=0.01)
