@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, Self
 
-from backhand._types import Array, DType, Shape
+from backhand._types import Array, Shape
 from backhand.noise import Noise
 from backhand.params import Params
 
@@ -137,7 +137,6 @@ __all__ = [
     "UNWEIGHTED",
     "Batch",
     "Bound",
-    "DType",
     "DataSpec",
     "Draw",
     "Gaussian",

@@ -32,7 +32,8 @@ class Progress:
             self.sums[name] = self.sums.get(name, 0.0) + float(value.sum(dtype=np.float64))
             self.seen[name] = self.seen.get(name, 0) + len(value)
         if not math.isfinite(self.sums[prefix + "nats"]):
-            raise self.diverged(f"the {prefix}bound is not finite".replace(".bound", " objective"))
+            what = "bound" if objective == "bound" else f"objective {objective!r}"
+            raise self.diverged(f"the {what} is not finite")
 
     def take(self) -> dict[str, float]:
         """The means since the last call."""
