@@ -77,6 +77,11 @@ def _ops() -> list[Case]:
     def far(name: str) -> Inputs:
         return lambda d: (_far(d), None, name)
 
+    def conv(taps: int, steps: int, *arguments: Any) -> Inputs:  # dilation, activation
+        return lambda d: (
+            d.normal(K, B, steps, D), d.normal(taps, D, Z), d.normal(Z), *arguments
+        )  # fmt: skip
+
     activations = ("identity", "tanh", "sigmoid", "relu", "leaky_relu", "softplus", "elu")
     return [
         op("bernoulli_logits", "", lambda d: (_unit(d, B, D), d.normal(K, B, D))),
@@ -86,6 +91,9 @@ def _ops() -> list[Case]:
         *(op("gaussian_latent", variant, spread(std)) for variant, std in STD.items()),
         *(op("bias_activation", name, biased(name)) for name in activations),
         *(op("bias_activation", f"{name} at 50", far(name)) for name in activations),
+        op("causal_conv", "", conv(3, SIZE, 2, "tanh")),
+        op("causal_conv", "one tap", conv(1, SIZE, 3, "relu")),
+        op("causal_conv", "longer than the sequence", conv(3, B, 4, "softplus")),
     ]
 
 
@@ -135,6 +143,11 @@ def _layers() -> list[Case]:
         layer("MLP", stack((Z,), "elu"), B, D, variant="one layer"),
         layer("MLP", stack((Z, 2, D), "tanh"), K, B, D, variant="three layers"),
         layer("MLP", stack((), "tanh"), B, D, variant="no layer"),
+        layer("CausalConv", lambda ls, i: ls.CausalConv.create(i, D, Z, 3, 2, "tanh"), B, SIZE, D),
+        layer(
+            "CausalConv", lambda ls, i: ls.CausalConv.create(i, D, 1, 1), SIZE, D,
+            variant="one tap, one sequence",
+        ),
         layer("GaussianHead", lambda ls, i: ls.GaussianHead.create(i, D, Z), B, D),
         layer(
             "GaussianHead", lambda ls, i: ls.GaussianHead.create(i, D, Z, 1.5), B, D,

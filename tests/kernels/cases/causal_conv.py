@@ -1,0 +1,25 @@
+"""Causal convolution: filters of one to four taps, short and long beside the sequence."""
+
+import numpy as np
+
+from backhand.kernels import causal_conv
+from tests.kernels.harness import Case
+
+
+def inputs(taps, lift=0.0):
+    """lift > 0: positive outputs, or relu might have no gradient to check."""
+
+    def make(rng, B, T, I, O):  # noqa: E741
+        W = rng.standard_normal((taps, I, O)) / np.sqrt(taps * max(I, 1))
+        return [rng.standard_normal((B, T, I)), W, lift + rng.standard_normal(O)]
+
+    return make
+
+
+SIZES = {"B": 2, "T": 7, "I": 3, "O": 4}
+CASES = [
+    Case(causal_conv, "BTIO", inputs(3), (2, "tanh"), ", 3 taps", sizes=SIZES),
+    Case(causal_conv, "BTIO", inputs(1), (1, "identity"), ", 1 tap", sizes=SIZES),
+    Case(causal_conv, "BTIO", inputs(2), (5, "softplus"), ", 2 taps far apart", sizes=SIZES),
+    Case(causal_conv, "BTIO", inputs(4, 6.0), (3, "relu"), ", 4 taps", sizes=SIZES),
+]
