@@ -9,6 +9,8 @@ Saved: x, mean, logvar.  Derivation: DERIVATION.md.
 
 from __future__ import annotations
 
+import numpy as np
+
 from backhand._types import Array
 from backhand.backend import Op
 from backhand.checks import check
@@ -21,7 +23,7 @@ def forward(
     x: Array, mean: Array, logvar: Array, *, backend: str | None = None
 ) -> tuple[Array, Saved]:
     """logp (K, ...) and what the backward needs."""
-    pattern = "D" if logvar.ndim < mean.ndim else "*... D"
+    pattern = "D" if np.ndim(logvar) < np.ndim(mean) else "*... D"
     check("gaussian_density", x=(x, "... D"), mean=(mean, "*... D"), logvar=(logvar, pattern))
     return OP.pick(backend, x, mean, logvar).forward(x, mean, logvar)  # type: ignore[no-any-return]
 

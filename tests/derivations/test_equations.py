@@ -45,8 +45,21 @@ def marked(text):
     return found
 
 
+def of_cases(family):
+    """EQUATIONS of a table entry: every test of the harness is marked with them."""
+    path = ROOT / "tests" / "kernels" / "cases" / f"{family}.py"
+    if not path.exists():
+        return set()
+    lists = {
+        ast.unparse(node.targets[0]): node.value
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign)
+    }
+    return set(ast.literal_eval(lists["EQUATIONS"]))
+
+
 def on_tests(family):
-    found = set()
+    found = of_cases(family)
     for path in ROOT.glob("tests/**/test_*.py"):
         found |= {i for i in marked(path.read_text()) if i.startswith(f"{family}.")}
     return found

@@ -1,121 +1,278 @@
-"""What every op must satisfy, on every backend that it has.
+"""What every op must satisfy, on every backend that it has and in both precisions.
 
 A ``Case`` names the op, how its inputs are made from sizes, and which it is differentiated by.
+The cases are in ``cases/<op>.py``; ``test_every_op.py`` runs the checks below for all of them.
 """
 
+import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import pytest
 
+from backhand.backend import backends
+from tests import tolerances
 from tests.tolerances import COMPLEX_STEP, FLOAT32, FLOAT64
 
 STEP = 1e-30
+ENTRIES = 60  # of a gradient that are differenced one by one; the rest along a random direction
+LAYOUTS = ("contiguous", "transposed", "strided", "reversed", "shifted")
 
 
 @dataclass(frozen=True)
 class Case:
     op: ModuleType
     letters: str  # the sizes that ``inputs`` takes, "KBD"
-    inputs: Callable  # (rng, **sizes) -> float64 arrays, in the order of forward's arguments
+    inputs: Callable  # (rng, **sizes) -> float64 or integer arrays, or None, as forward takes them
     arguments: tuple = ()  # further arguments of forward, not differentiated
     label: str = ""
-    differentiable: tuple[int, ...] | None = None
+    differentiable: tuple[int, ...] | None = None  # inputs with a gradient; all float ones
     sizes: dict = field(default_factory=dict)  # the usual ones, for tests that need only one shape
+    keywords: dict = field(default_factory=dict)  # of forward
+    back_keywords: dict = field(default_factory=dict)  # of backward
+    least: dict = field(default_factory=dict)  # smallest sizes; what is named here is never empty
+    most: dict = field(default_factory=dict)  # largest sizes, where big ones cost too much
+    outputs: tuple[int, ...] | None = None  # outputs that have a cotangent; all float ones
+    batch: str = "B"  # the letter of rows that know nothing of each other; "" if there are none
+    scale: float = 1.0  # of the numbers whose small difference a result may be
+    functions: tuple[str, str] = ("forward", "backward")  # names in the op and its backends
+    # Where the backward is not the derivative of the forward (estimators that stop a gradient):
+    # (real inputs) -> the function that it is the derivative of: (inputs) -> a list of what the
+    # cotangents belong to.
+    surrogate: Callable | None = None
 
     @property
     def name(self):
         return self.op.OP.name + self.label
 
+    @property
+    def backends(self):
+        return list(self.op.OP.modules)
+
+    def make(self, rng, sizes, dtype=np.float64):
+        """Inputs that ``dtype`` can hold exactly."""
+        arrays = self.inputs(rng, **sizes)
+        return [x.astype(dtype) if is_float(x) else x for x in arrays]
+
+    def wrt(self, inputs):
+        if self.differentiable is not None:
+            return list(self.differentiable)
+        return [i for i, x in enumerate(inputs) if is_float(x)]
+
+    def with_cotangent(self, outputs):
+        if self.outputs is not None:
+            return list(self.outputs)
+        return [i for i, y in enumerate(outputs) if is_float(y)]
+
     def forward(self, inputs, backend="numpy"):
-        *outputs, saved = self.op.forward(*inputs, *self.arguments, backend=backend)
+        function = getattr(self.op, self.functions[0])
+        *outputs, saved = function(*inputs, *self.arguments, **self.keywords, backend=backend)
         return outputs, saved
 
-    def backward(self, cotangents, saved, backend="numpy"):
-        found = self.op.backward(*cotangents, saved, backend=backend)
+    def cotangents(self, rng, outputs):
+        return [
+            rng.standard_normal(outputs[i].shape).astype(outputs[i].dtype)
+            for i in self.with_cotangent(outputs)
+        ]
+
+    def backward(self, cotangents, saved, backend="numpy", **keywords):
+        function = getattr(self.op, self.functions[1])
+        keywords = {**self.back_keywords, **keywords}
+        found = function(*cotangents, saved, **keywords, backend=backend)
         return list(found) if isinstance(found, tuple) else [found]
 
+    def gradients(self, inputs, cotangents, saved, backend="numpy", **keywords):
+        """{input number: gradient}; integer inputs may be left out of what backward returns."""
+        found = self.backward(cotangents, saved, backend, **keywords)
+        numbers = list(range(len(inputs)))
+        if len(found) != len(inputs):
+            numbers = [i for i, x in enumerate(inputs) if x is None or is_float(x)]
+        assert len(found) == len(numbers), f"{len(found)} gradients for {len(numbers)} inputs"
+        gradients = dict(zip(numbers, found, strict=True))
+        for i in numbers:
+            assert i in self.wrt(inputs) or gradients[i] is None, f"input {i} has a gradient"
+        return {i: gradients[i] for i in self.wrt(inputs)}
 
-def random_like(rng, arrays):
-    return [rng.standard_normal(np.shape(a)) for a in arrays]
+
+def is_float(x: Any) -> bool:
+    return x is not None and x.dtype.kind == "f"
 
 
-def agree(a, b, tolerance, floor=0.0):
-    """Largest difference relative to the largest entry; empty arrays agree by shape.
+def needs(backend):
+    """Skip where the backend cannot run; fail where BACKHAND_REQUIRE names it."""
+    status = backends()[backend]
+    if not status.available:
+        required = os.environ.get("BACKHAND_REQUIRE", "").split(",")
+        end = pytest.fail if backend in required else pytest.skip
+        end(f"{backend}: {status.reason}")
+
+
+def available(case):
+    return [name for name in case.backends if backends()[name].available]
+
+
+def difference(found, reference):
+    """The largest one; what is not finite must be the same on both sides."""
+    found, reference = np.asarray(found), np.asarray(reference)
+    assert found.shape == reference.shape, (found.shape, reference.shape)
+    finite = np.isfinite(reference)
+    assert np.array_equal(found[~finite], reference[~finite], equal_nan=True)
+    return np.abs(found[finite] - reference[finite]).max(initial=0.0)
+
+
+def size_of(reference):
+    return np.abs(reference[np.isfinite(reference)]).max(initial=0.0)
+
+
+def agree(found, reference, tolerance, floor=0.0, allowed=0.0):
+    """Within ``tolerance`` of the largest entry; empty arrays agree by shape.
 
     floor: the size of the numbers that went in, where the result may be a small difference.
+    allowed: an absolute difference that is accepted in any case.
     """
-    a, b = np.asarray(a), np.asarray(b)
-    assert a.shape == b.shape, (a.shape, b.shape)
-    if a.size:
-        scale = np.abs(b).max()
+    error = difference(found, reference)
+    if np.size(reference):
+        scale = size_of(np.asarray(reference))
         assert scale > 0, "the reference is zero everywhere: nothing is shown"
-        worst = np.abs(a - b).max() / max(scale, floor)
-        assert worst <= tolerance, f"relative difference {worst:.2e} > {tolerance:.0e}"
+        limit = max(tolerance * max(scale, floor), allowed)
+        assert error <= limit, f"difference {error:.2e} > {limit:.0e} (largest entry {scale:.1e})"
 
 
-def complex_step(case, inputs, cotangents, i):
-    """d sum(cotangents * outputs) / d inputs[i], entry by entry."""
-    gradient = np.empty(inputs[i].shape)
-    for at in np.ndindex(inputs[i].shape):
-        moved = [x.astype(complex) if j == i else x for j, x in enumerate(inputs)]
-        moved[i][at] += 1j * STEP
+def laid_out(x, layout):
+    """An array equal to ``x`` that lies differently in memory; gaps hold rubbish."""
+    if x is None or x.ndim == 0 or layout == "contiguous":
+        return x
+    if layout == "transposed":
+        return np.ascontiguousarray(x.T).T
+    if layout == "reversed":
+        return np.ascontiguousarray(x[::-1])[::-1]
+    rubbish = np.nan if is_float(x) else (x.dtype.type(-1) if x.dtype.kind == "i" else 1)
+    if layout == "strided":
+        wide = np.full((*x.shape[:-1], 2 * x.shape[-1]), rubbish, x.dtype)
+        wide[..., ::2] = x
+        return wide[..., ::2]
+    long = np.full(x.size + 1, rubbish, x.dtype)
+    long[1:] = x.reshape(-1)
+    return long[1:].reshape(x.shape)
+
+
+def complex_step(function, inputs, cotangents, i, direction):
+    """d sum(cotangents * function(*inputs)) along ``direction`` of inputs[i]."""
+    moved = list(inputs)
+    moved[i] = inputs[i] + 1j * STEP * direction
+    outputs = function(*moved)
+    return sum((d * y.imag).sum() for d, y in zip(cotangents, outputs, strict=True)) / STEP
+
+
+# -- the checks -----------------------------------------------------------------------------
+
+
+def check_gradient(case, rng, sizes, backend="numpy"):
+    """The float64 backward against the complex step through the reference, for every input."""
+    inputs = case.make(rng, sizes)
+    outputs, saved = case.forward(inputs, backend)
+    cotangents = case.cotangents(rng, outputs)
+    chosen = case.with_cotangent(outputs)
+
+    def forward(*moved):
         outputs, _ = case.forward(moved)
-        gradient[at] = (
-            sum((d * y.imag).sum() for d, y in zip(cotangents, outputs, strict=True)) / STEP
-        )
-    return gradient
+        return [outputs[k] for k in chosen]
+
+    function = case.surrogate(inputs) if case.surrogate else forward
+    for i, gradient in case.gradients(inputs, cotangents, saved, backend).items():
+        x = inputs[i]
+        assert gradient.shape == x.shape, (gradient.shape, x.shape)
+        entries = np.arange(x.size)
+        if x.size > ENTRIES:
+            entries = rng.choice(x.size, ENTRIES, replace=False)
+            entries[:2] = 0, x.size - 1
+            direction = rng.standard_normal(x.shape)
+            right = complex_step(function, inputs, cotangents, i, direction)
+            error = abs((gradient * direction).sum() - right)
+            assert error <= COMPLEX_STEP * np.abs(gradient * direction).sum()
+        right = []
+        for entry in entries:
+            one = np.zeros(x.size)
+            one[entry] = 1
+            right.append(complex_step(function, inputs, cotangents, i, one.reshape(x.shape)))
+        agree(gradient.reshape(-1)[entries], np.array(right), COMPLEX_STEP)
 
 
-def check_gradient(case, rng, sizes):
-    """The reference backward against the complex step, for every input, random cotangents."""
-    inputs = case.inputs(rng, **sizes)
-    outputs, saved = case.forward(inputs)
-    cotangents = random_like(rng, outputs)
-    gradients = case.backward(cotangents, saved)
-    wrt = case.differentiable if case.differentiable is not None else range(len(inputs))
-    for i in wrt:
-        agree(gradients[i], complex_step(case, inputs, cotangents, i), COMPLEX_STEP)
+def check_contract(case, rng, sizes, backend="numpy", dtype=np.float64):
+    """Inputs untouched; types and shapes kept; a second backward equal; linear; need_x flags."""
+    inputs = case.make(rng, sizes, dtype)
+    copies = [None if x is None else x.copy() for x in inputs]
+    outputs, saved = case.forward(inputs, backend)
+    kept = [y.copy() for y in outputs]
+    a, b = case.cotangents(rng, outputs), case.cotangents(rng, outputs)
+    a_copies = [d.copy() for d in a]
+    first = {i: g.copy() for i, g in case.gradients(inputs, a, saved, backend).items()}
+    again = case.gradients(inputs, a, saved, backend)
+    for i, gradient in first.items():
+        assert np.array_equal(gradient, again[i]), f"a second backward differs for input {i}"
+        assert gradient.shape == inputs[i].shape
+        assert gradient.dtype == inputs[i].dtype
+    for old, new in zip([*copies, *a_copies, *kept], [*inputs, *a, *outputs], strict=True):
+        assert old is None or np.array_equal(old, new), "an input, cotangent or output is written"
+    for y in outputs:
+        assert not is_float(y) or y.dtype == dtype
+    other = case.gradients(inputs, b, saved, backend)
+    both = case.gradients(inputs, [x + 2 * y for x, y in zip(a, b, strict=True)], saved, backend)
+    tolerance = FLOAT64 if dtype == np.float64 else FLOAT32
+    for i in first:
+        agree(both[i], first[i] + 2 * other[i], tolerance, floor=case.scale)
+    check_need_flags(case, inputs, a, saved, backend, first)
 
 
-def check_contract(case, rng, sizes):
-    """Inputs untouched; a second backward is equal; backward is linear; views are accepted."""
-    inputs = case.inputs(rng, **sizes)
-    copies = [x.copy() for x in inputs]
-    outputs, saved = case.forward(inputs)
-    a, b = random_like(rng, outputs), random_like(rng, outputs)
-    first, again = case.backward(a, saved), case.backward(a, saved)
-    both = case.backward([x + 2 * y for x, y in zip(a, b, strict=True)], saved)
-    other = case.backward(b, saved)
-    for x, y, copy in zip(first, again, copies, strict=False):
-        assert np.array_equal(x, y)
-        assert x.shape == copy.shape
-        assert x.dtype == copy.dtype
-    for x, y, total in zip(first, other, both, strict=True):
-        agree(total, x + 2 * y, FLOAT64)
-    for x, copy in zip(inputs, copies, strict=True):
-        assert np.array_equal(x, copy)
-    strided = [np.repeat(x, 2, axis=-1)[..., ::2] for x in inputs]
-    for x, y in zip(case.forward(strided)[0], outputs, strict=True):
-        assert np.array_equal(x, y)
+def check_need_flags(case, inputs, cotangents, saved, backend, gradients):
+    """``need_x=False`` leaves x's gradient out and the others as they are."""
+    forward, backward = (inspect.signature(getattr(case.op, f)) for f in case.functions)
+    names = list(forward.parameters)
+    for flag in [name for name in backward.parameters if name.startswith("need_")]:
+        left_out = names.index(flag.removeprefix("need_"))
+        found = case.gradients(inputs, cotangents, saved, backend, **{flag: False})
+        for i, gradient in found.items():
+            if i == left_out:
+                assert gradient is None, f"{flag}=False has a gradient"
+            else:
+                assert np.array_equal(gradient, gradients[i]), f"{flag} changes input {i}"
 
 
-def check_backend(case, rng, sizes, backend, dtype):
-    """Outputs and gradients against the float64 reference, also with exchanged saved values."""
-    inputs = case.inputs(rng, **sizes)
-    outputs, saved = case.forward(inputs)
-    cotangents = random_like(rng, outputs)
-    gradients = case.backward(cotangents, saved)
-    low = [x.astype(dtype) for x in inputs]
-    d_low = [d.astype(dtype) for d in cotangents]
+def check_backend(case, rng, sizes, backend, dtype, layouts=("contiguous",)):
+    """Outputs and gradients against the float64 reference, the saved values of any backend.
+
+    layouts: how inputs and cotangents lie in memory, taken in turn.
+    """
+    inputs = case.make(rng, sizes, dtype)
+    exact = [x.astype(np.float64) if is_float(x) else x for x in inputs]
+    outputs, saved = case.forward(exact)
+    cotangents = [d.astype(dtype) for d in case.cotangents(rng, outputs)]
+    gradients = case.gradients(exact, [d.astype(np.float64) for d in cotangents], saved)
+    # What NumPy loses in this precision, a backend may lose a few times.
+    low, low_saved = case.forward(inputs)
+    low_gradients = case.gradients(inputs, cotangents, low_saved)
+    turn = [layouts[n % len(layouts)] for n in range(len(inputs) + len(cotangents))]
+    given = [laid_out(x, how) for x, how in zip(inputs, turn, strict=False)]
+    seeds = [laid_out(d, how) for d, how in zip(cotangents, reversed(turn), strict=False)]
     tolerance = FLOAT32 if dtype == np.float32 else FLOAT64
-    forms = [(backend, backend), (backend, "numpy"), ("numpy", backend)]
-    for ahead, back in forms:
-        y, kept = case.forward(low, ahead)
-        for found, reference in zip(y, outputs, strict=True):
-            assert found.dtype == dtype
-            agree(found, reference, tolerance, floor=1.0)
-        for found, reference in zip(case.backward(d_low, kept, back), gradients, strict=True):
-            assert found.dtype == dtype
-            agree(found, reference, tolerance, floor=1.0)
+
+    def compare(found, reference, at_low):
+        if not is_float(reference):
+            assert np.array_equal(found, reference)
+            return
+        assert found.dtype == dtype
+        more = tolerances.BASELINE * difference(at_low, reference) if backend != "numpy" else 0.0
+        agree(found, reference, tolerance, case.scale, more)
+
+    others = [name for name in available(case) if name != backend]
+    pairs = [(backend, backend), *((backend, o) for o in others), *((o, backend) for o in others)]
+    for ahead, back in pairs:
+        found, kept = case.forward(given, ahead)
+        for y, reference, at_low in zip(found, outputs, low, strict=True):
+            compare(y, reference, at_low)
+        for i, gradient in case.gradients(given, seeds, kept, back).items():
+            compare(gradient, gradients[i], low_gradients[i])

@@ -7,19 +7,9 @@ import pytest
 
 from backhand.kernels import causal_conv
 from tests.kernels import harness
-from tests.kernels.cases.causal_conv import CASES
 
 BACKENDS = list(causal_conv.OP.modules)
 each_backend = pytest.mark.parametrize("backend", BACKENDS)
-each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-EQUATIONS = [
-    "causal_conv.1",
-    "causal_conv.2",
-    "causal_conv.3",
-    "causal_conv.4",
-    "causal_conv.5",
-    "causal_conv.6",
-]
 
 
 def random(*shapes):
@@ -156,28 +146,3 @@ def test_wrong_arguments_say_what_is_wrong():
     _, saved = causal_conv.forward(x, W, None)
     with pytest.raises(ValueError, match=r"causal_conv: dy must have shape .* with T = 6 \(from y"):
         causal_conv.backward(np.zeros((2, 5, 4)), saved)
-
-
-# -- the general rules ------------------------------------------------------------------
-
-
-@pytest.mark.equation(*EQUATIONS)
-@each_case
-@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (2, 5, 3, 2), (1, 4, 1, 5), (3, 2, 4, 1)])
-def test_gradient_by_complex_step(case, sizes):
-    sizes = dict(zip("BTIO", sizes, strict=True))
-    harness.check_gradient(case, np.random.default_rng(1), sizes)
-
-
-@each_case
-def test_contract(case):
-    harness.check_contract(case, np.random.default_rng(1), case.sizes)
-
-
-@each_case
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@each_backend
-def test_every_backend_agrees_with_the_float64_reference(case, dtype, backend):
-    for sizes in itertools.product([1, 3], [1, 7, 33], [1, 7, 33], [1, 9, 32]):
-        named = dict(zip("BTIO", sizes, strict=True))
-        harness.check_backend(case, np.random.default_rng(2), named, backend, dtype)

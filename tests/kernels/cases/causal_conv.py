@@ -5,6 +5,15 @@ import numpy as np
 from backhand.kernels import causal_conv
 from tests.kernels.harness import Case
 
+EQUATIONS = [
+    "causal_conv.1",
+    "causal_conv.2",
+    "causal_conv.3",
+    "causal_conv.4",
+    "causal_conv.5",
+    "causal_conv.6",
+]
+
 
 def inputs(taps, lift=0.0):
     """lift > 0: positive outputs, or relu might have no gradient to check."""
