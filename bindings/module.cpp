@@ -5,6 +5,11 @@
 
 namespace {
 
+Binding*& first_binding() {
+    static Binding* first = nullptr;
+    return first;
+}
+
 std::string compiler() {
 #if defined(__clang__)
     return std::string("clang++ ") + std::to_string(__clang_major__) + "." +
@@ -21,7 +26,15 @@ std::string compiler() {
 
 }  // namespace
 
+Binding::Binding(const char* name, void (*add)(pybind11::module_&))
+    : name(name), add(add), next(first_binding()) {
+    first_binding() = this;
+}
+
 PYBIND11_MODULE(_native, native) {
     native.attr("compiler") = compiler();
-    bind_philox(native);
+    for (const Binding* b = first_binding(); b != nullptr; b = b->next) {
+        pybind11::module_ module = native.def_submodule(b->name);
+        b->add(module);
+    }
 }

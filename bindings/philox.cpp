@@ -43,8 +43,7 @@ void bind(py::module_& module, const char* name,
 
 }  // namespace
 
-void bind_philox(py::module_& native) {
-    py::module_ module = native.def_submodule("philox");
+BH_BINDING(philox) {
     bind<std::uint32_t>(module, "integers", philox_integers);
     bind<float>(module, "uniform_float32", philox_uniforms<float>);
     bind<double>(module, "uniform_float64", philox_uniforms<double>);

@@ -49,11 +49,12 @@ def use_backend(name: str) -> Iterator[None]:
 
 def backends() -> dict[str, Status]:
     """Every backend with its status and the reason for it."""
-    return {name: _status(name) for name in BACKENDS}
+    return {name: status(name) for name in BACKENDS}
 
 
 @cache
-def _status(name: str) -> Status:
+def status(name: str) -> Status:
+    """Whether a backend can run here, and why."""
     if name == "numpy":
         return Status(True, f"NumPy {np.__version__}, the reference")
     if name == "native":
@@ -66,15 +67,21 @@ def _status(name: str) -> Status:
                 "reinstall with BACKHAND_NATIVE=1",
             )
         return Status(True, f"compiled by {native.compiler}")
+    if name == "numba":
+        try:
+            numba = importlib.import_module("numba")
+        except ImportError as error:
+            return Status(False, f"numba is missing ({error}); pip install 'backhand[numba]'")
+        return Status(True, f"Numba {numba.__version__}; compiles at the first call, then cached")
     return Status(False, f"no op of this version is written for {name}")
 
 
 def _require(name: str, origin: str = "") -> None:
     if name not in BACKENDS:
         raise ValueError(f"unknown backend {name!r}{origin}; there are {', '.join(BACKENDS)}")
-    status = _status(name)
-    if not status.available:
-        raise BackendUnavailable(f"backend {name!r}{origin} is not available: {status.reason}")
+    available, reason = status(name)
+    if not available:
+        raise BackendUnavailable(f"backend {name!r}{origin} is not available: {reason}")
 
 
 def is_device_array(x: object) -> bool:
@@ -96,12 +103,18 @@ class Op:
         self.package = package
         self.name = package.rpartition(".")[2]
         self.modules = modules
+        self._loaded: dict[str, ModuleType] = {}
 
     def resolve(self, backend: str | None, *arrays: Any) -> str:
         """Name of the backend that will run; complex arrays always run the reference."""
-        if any(getattr(a, "dtype", None) is not None and a.dtype.kind == "c" for a in arrays):
-            return "numpy"
-        on_device = any(is_device_array(a) for a in arrays)
+        on_device = False
+        for a in arrays:
+            dtype = getattr(a, "dtype", None)
+            if dtype is None:
+                continue
+            if dtype.kind == "c":
+                return "numpy"
+            on_device = on_device or is_device_array(a)
         asked = backend or _asked_for.get()
         variable = os.environ.get("BACKHAND_BACKEND") or None
         name = asked or variable
@@ -113,7 +126,7 @@ class Op:
                 f"{'device' if on_device else 'host'} memory do not go together"
             )
         if name is None:
-            return next(n for n in CPU_ORDER if n in self.modules and _status(n).available)
+            return self._best()
         _require(name, "" if asked else " (from the variable BACKHAND_BACKEND)")
         if name not in self.modules:
             raise BackendUnavailable(
@@ -122,9 +135,16 @@ class Op:
             )
         return name
 
+    def _best(self) -> str:
+        return next(n for n in CPU_ORDER if n in self.modules and status(n).available)
+
     def pick(self, backend: str | None, *arrays: Any) -> ModuleType:
         """The module that will run."""
         return self.implementation(self.resolve(backend, *arrays))
 
     def implementation(self, name: str) -> ModuleType:
-        return importlib.import_module(f"{self.package}.{self.modules[name]}")
+        module = self._loaded.get(name)
+        if module is None:
+            module = importlib.import_module(f"{self.package}.{self.modules[name]}")
+            self._loaded[name] = module
+        return module

@@ -16,6 +16,9 @@ import numpy as np
 
 from backhand._types import Array, DType
 
+REMEMBERED = 4096  # calls that passed, by shapes and types: the same need no second look
+_passed: dict[tuple[Any, ...], dict[str, Any]] = {}
+
 
 @cache
 def _parse(pattern: str) -> tuple[str, str, tuple[str, ...]]:
@@ -30,6 +33,23 @@ def _parse(pattern: str) -> tuple[str, str, tuple[str, ...]]:
 
 def check(op: str, **arguments: tuple[Array, str]) -> dict[str, Any]:
     """Sizes by letter (``"..."``: the leading shape); raises naming op, argument and both sides."""
+    try:
+        key = (
+            op,
+            *[(name, a.shape, a.dtype, pattern) for name, (a, pattern) in arguments.items()],
+        )
+    except AttributeError:  # not an array: said below
+        return _check(op, arguments)
+    sizes = _passed.get(key)
+    if sizes is None:
+        sizes = _check(op, arguments)
+        if len(_passed) >= REMEMBERED:
+            _passed.clear()
+        _passed[key] = sizes
+    return sizes
+
+
+def _check(op: str, arguments: dict[str, tuple[Array, str]]) -> dict[str, Any]:
     sizes: dict[str, Any] = {}
     origin: dict[str, str] = {}
     dtype, dtype_from = None, ""

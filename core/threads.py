@@ -1,16 +1,42 @@
-"""How many threads the matrix products take."""
+"""How many threads the matrix products and the kernels take.
+
+Of three pools (BLAS, the compiled kernels, the Numba kernels) one may have several threads.
+OpenBLAS's threads go on spinning after a product, and a second pool beside them waits for the
+cores: with two threads each on two cores, steps were measured to take 3 to 13 times as long.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from backhand.backend import status
+
+_numba = 1
 
 
-def set_threads(*, blas: int) -> None:
-    """Let BLAS use ``blas`` threads from now on, in the whole process."""
-    from threadpoolctl import threadpool_limits
+def set_threads(
+    *, blas: int | None = None, native: int | None = None, numba: int | None = None
+) -> None:
+    """Threads of each pool from now on, in the whole process; at most one may have several.
 
-    threadpool_limits(limits=_count(blas), user_api="blas")
+    The pools that are not named go down to one thread when a named one gets several.
+    At first BLAS has what it took from the machine, and the kernels one.
+    """
+    named = {"blas": blas, "native": native, "numba": numba}
+    counts = {name: _count(n) for name, n in named.items() if n is not None}
+    several = [f"{name}={n}" for name, n in counts.items() if n > 1]
+    if len(several) > 1:
+        raise ValueError(
+            f"set_threads: {' and '.join(several)} would wait for each other's cores; "
+            "give several threads to one pool only"
+        )
+    if several:
+        counts = dict.fromkeys(named, 1) | counts
+    for name, n in counts.items():
+        _SETTERS[name](n)
 
 
 @contextmanager
@@ -22,11 +48,44 @@ def blas_threads(count: int) -> Iterator[None]:
         yield
 
 
+def numba_threads() -> int:
+    """Threads of the Numba kernels."""
+    return _numba
+
+
 def thread_counts() -> dict[str, int]:
-    """Threads by library, as they are set now: {"openblas": 2}."""
+    """Threads by pool, as they are set now: {"openblas": 2, "native": 1, "numba": 1}."""
     from threadpoolctl import threadpool_info
 
-    return {str(pool["internal_api"]): int(pool["num_threads"]) for pool in threadpool_info()}
+    counts = {str(pool["internal_api"]): int(pool["num_threads"]) for pool in threadpool_info()}
+    native = _native_pool()
+    return counts | ({"native": native.get()} if native else {}) | {"numba": _numba}
+
+
+def _set_blas(n: int) -> None:
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(limits=n, user_api="blas")
+
+
+def _set_native(n: int) -> None:
+    native = _native_pool()
+    if native:
+        native.set(n)
+
+
+def _set_numba(n: int) -> None:
+    global _numba
+    _numba = n
+
+
+_SETTERS = {"blas": _set_blas, "native": _set_native, "numba": _set_numba}
+
+
+def _native_pool() -> Any:
+    if not status("native").available:
+        return None
+    return import_module("backhand._native").threads
 
 
 def _count(n: int) -> int:

@@ -9,10 +9,12 @@
 #define BH_HD inline __attribute__((always_inline))
 #endif
 
-// On a function definition of the host: compiled for several instruction sets, the widest that
-// the machine has is bound when the module is loaded.  Needs ifunc, so glibc.
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define BH_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+// On a function of the host: compiled for several instruction sets, the widest that the machine
+// has is bound when the module is loaded.  Needs ifunc, so glibc.  g++ ignores it on templates:
+// write the body as a BH_HD template and call it from two BH_CLONES overloads, float and double.
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(BH_NO_CLONES)
+#define BH_CLONES __attribute__((target_clones("arch=x86-64-v3", "default")))
 #else
 #define BH_CLONES
 #endif

@@ -33,7 +33,7 @@ def available(monkeypatch):
         def status(name):
             return Status(True, "here") if name in names else Status(False, f"no {name}: get one")
 
-        monkeypatch.setattr(backend_module, "_status", status)
+        monkeypatch.setattr(backend_module, "status", status)
 
     return only
 
@@ -144,11 +144,11 @@ def test_an_op_without_that_form_says_which_it_has(available):
 
 def test_the_compiled_module_is_said_to_be_missing_with_its_cure(monkeypatch):
     monkeypatch.setitem(sys.modules, "backhand._native", None)
-    backend_module._status.cache_clear()
+    backend_module.status.cache_clear()
     try:
         status = backends()["native"]
     finally:
-        backend_module._status.cache_clear()
+        backend_module.status.cache_clear()
     assert not status.available
     assert "compiled module is missing" in status.reason
     assert "BACKHAND_NATIVE=1" in status.reason
@@ -158,11 +158,11 @@ def test_a_compiled_module_that_is_there_is_available(monkeypatch):
     native = types.ModuleType("backhand._native")
     native.compiler = "g++ 99"
     monkeypatch.setitem(sys.modules, "backhand._native", native)
-    backend_module._status.cache_clear()
+    backend_module.status.cache_clear()
     try:
         assert backends()["native"] == Status(True, "compiled by g++ 99")
     finally:
-        backend_module._status.cache_clear()
+        backend_module.status.cache_clear()
 
 
 def test_every_backend_has_a_status_and_a_reason():

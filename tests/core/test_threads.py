@@ -1,34 +1,86 @@
-"""Threads of BLAS, in a process where there are two to begin with."""
+"""Threads of BLAS and of the kernels, in a process where there are two to begin with."""
 
 import os
 import subprocess
 import sys
+
+import numpy as np
+import pytest
+
+import backhand as bh
+from backhand.kernels import bias_activation
+from backhand.threads import thread_counts
 
 PROGRAM = """
 import numpy as np
 np.ones((2, 2)) @ np.ones((2, 2))
 import backhand as bh
 from backhand.threads import blas_threads, thread_counts
-before = set(thread_counts().values())
+
+def counts():
+    found = thread_counts()
+    return [found.pop("native", 1), found.pop("numba"), *found.values()]
+
+print("at first", counts())
 with blas_threads(1):
-    inside = set(thread_counts().values())
-after = set(thread_counts().values())
+    print("inside", counts())
+bh.set_threads(numba=2)
+print("numba", counts())
+bh.set_threads(native=2)
+print("native", counts())
+bh.set_threads(blas=2)
+print("blas", counts())
 bh.set_threads(blas=1)
-print(before, inside, after, set(thread_counts().values()))
-try:
-    bh.set_threads(blas=0)
-except ValueError as error:
-    print(error)
+print("one", counts())
 """
 
 
-def test_threads_are_set_and_given_back():
+def test_one_pool_at_most_has_several_threads():
     two = {"OPENBLAS_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], env={**os.environ, **two},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
+    native = 2 if bh.backends()["native"].available else 1
     assert done.stdout.splitlines() == [
-        "{2} {1} {2} {1}",
-        "the number of threads must be at least 1, got 0",
+        "at first [1, 1, 2]",
+        "inside [1, 1, 1]",
+        "numba [1, 2, 1]",
+        f"native [{native}, 1, 1]",
+        "blas [1, 1, 2]",
+        "one [1, 1, 1]",
     ]
+
+
+def test_wrong_counts_are_refused():
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        bh.set_threads(blas=0)
+    with pytest.raises(ValueError, match="blas=2 and native=2 would wait for each other"):
+        bh.set_threads(blas=2, native=2)
+
+
+@pytest.fixture
+def restored():
+    before = thread_counts()
+    yield
+    bh.set_threads(**{name: before.get(name, 1) for name in ("native", "numba")})
+
+
+@pytest.mark.parametrize("backend", ["native", "numba"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_threads_share_the_rows_and_give_the_same_result(backend, dtype, restored):
+    if not bh.backends()[backend].available:
+        pytest.skip(bh.backends()[backend].reason)
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((1001, 333)).astype(dtype), rng.standard_normal(333).astype(dtype)
+    results = []
+    for threads in (1, 2, 3, 2):
+        bh.set_threads(**{backend: threads})
+        y, saved = bias_activation.forward(a, b, "tanh", backend=backend)
+        results.append((y, *bias_activation.backward(a, saved, backend=backend)))
+    for other in results[1:]:
+        assert np.array_equal(results[0][0], other[0])
+        assert np.array_equal(results[0][1], other[1])
+        assert np.allclose(results[0][2], other[2], rtol=1e-6)
+    for x, y in zip(results[1], results[3], strict=True):
+        assert np.array_equal(x, y)

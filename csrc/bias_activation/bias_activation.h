@@ -1,0 +1,12 @@
+// Host functions of bias_activation/cpu.cpp.  a, y, dy, da: (rows, cols); b, db: (cols) or null.
+#pragma once
+
+#include "bias_activation/bias_activation_math.h"
+
+template <typename REAL>
+void bias_activation_forward(REAL* y, const REAL* a, const REAL* b, long rows, long cols,
+                             Activation f);
+
+template <typename REAL>
+void bias_activation_backward(REAL* da, REAL* db, const REAL* dy, const REAL* y, long rows,
+                              long cols, Activation f);

@@ -1,0 +1,31 @@
+// A pool of threads that sleeps: nothing spins beside BLAS for longer than a moment.
+#pragma once
+
+#include <functional>
+
+// Items [0, items) in chunks; how they are cut depends on the sizes and the number of threads
+// alone, so a sum over chunks is the same in every call.
+struct BhSplit {
+    long items;
+    int chunks;
+    long begin(int chunk) const { return items * chunk / chunks; }
+};
+
+// Threads that a split may count on; 1 at first.
+void bh_set_threads(int threads);
+int bh_threads();
+
+// One chunk where the work would not repay a hand-over to another thread.
+BhSplit bh_split(long items, double nanoseconds_each);
+
+void bh_run_chunks(int chunks, const std::function<void(int)>& run);
+
+// f(begin, end, chunk) for every chunk; returns when all are done.  f must not throw.
+template <typename F>
+void bh_parallel(const BhSplit& split, F&& f) {
+    if (split.chunks == 1) {
+        f(0L, split.items, 0);
+        return;
+    }
+    bh_run_chunks(split.chunks, [&](int c) { f(split.begin(c), split.begin(c + 1), c); });
+}

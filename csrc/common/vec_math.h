@@ -1,0 +1,125 @@
+// Elementary functions that a compiler can vectorise: float by branch-free polynomials (exp and
+// log to 1 ulp, sigmoid and softplus to 3, the others to 2), double by the library.  Overflow,
+// underflow, infinities and NaN come out as in the library.  Proven in
+// tests/kernels/test_vec_math.py.
+#pragma once
+
+#include <cmath>
+
+#include "common/macros.h"
+
+BH_HD float bh_from_bits(int bits) {
+    union { int bits; float value; } word{bits};
+    return word.value;
+}
+
+BH_HD int bh_to_bits(float value) {
+    union { float value; int bits; } word{value};
+    return word.bits;
+}
+
+// 2**n x for n in [-160, 160], in two steps so that no factor leaves the range of float.
+BH_HD float bh_scale(float x, int n) {
+    const int half = n >> 1;
+    return x * bh_from_bits((half + 127) << 23) * bh_from_bits((n - half + 127) << 23);
+}
+
+// exp x = 2**n exp r with |r| <= log(2) / 2.
+BH_HD float bh_exp(float x) {
+    x = x > 89.0f ? 89.0f : x;
+    x = x < -104.0f ? -104.0f : x;
+    const float shifted = x * 1.44269504f + 12582912.0f;  // adding 1.5 * 2**23 rounds to integers
+    const int n = bh_to_bits(shifted) - 0x4B400000;
+    const float whole = shifted - 12582912.0f;
+    const float r = x - whole * 0.693359375f + whole * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    return bh_scale(p * (r * r) + r + 1.0f, n);
+}
+
+// exp x - 1, also for small x.
+BH_HD float bh_expm1(float x) {
+    float p = 2.4801587e-5f;
+    p = p * x + 1.9841270e-4f;
+    p = p * x + 1.3888889e-3f;
+    p = p * x + 8.3333333e-3f;
+    p = p * x + 4.1666667e-2f;
+    p = p * x + 1.6666667e-1f;
+    p = p * x + 0.5f;
+    const float near = p * (x * x) + x;
+    const float far = bh_exp(x) - 1.0f;
+    return (x < 0.5f && x > -0.5f) ? near : far;
+}
+
+// log x = n log 2 + log(1 + f), with 1 + f in [sqrt(1/2), sqrt(2)).
+BH_HD float bh_log(float x) {
+    const float normal = x < 1.17549435e-38f ? x * 8388608.0f : x;
+    const int bits = bh_to_bits(normal);
+    const int n = ((bits - 0x3F3504F3) >> 23) + (x < 1.17549435e-38f ? -23 : 0);
+    const float f = bh_from_bits(bits - ((bits - 0x3F3504F3) & int(0xFF800000u))) - 1.0f;
+    const float whole = float(n);
+    float p = 7.0376836292e-2f;
+    p = p * f - 1.1514610310e-1f;
+    p = p * f + 1.1676998740e-1f;
+    p = p * f - 1.2420140846e-1f;
+    p = p * f + 1.4249322787e-1f;
+    p = p * f - 1.6668057665e-1f;
+    p = p * f + 2.0000714765e-1f;
+    p = p * f - 2.4999993993e-1f;
+    p = p * f + 3.3333331174e-1f;
+    float y = p * f * (f * f) - whole * 2.12194440e-4f - 0.5f * (f * f);
+    y = f + y + whole * 0.693359375f;
+    y = x < 3.4e38f ? y : (x > 3.4028234e38f ? x : y);  // infinity
+    y = x > 0.0f ? y : (x < 0.0f ? bh_from_bits(0x7FC00000) : bh_from_bits(int(0xFF800000u)));
+    return x == x ? y : x;
+}
+
+// log(1 + e) for e in [0, 1]: 2 artanh s with s = e / (2 + e) <= 1/3.
+BH_HD float bh_log1p_unit(float e) {
+    const float s = e / (2.0f + e);
+    const float q = s * s;
+    float p = 0.14798198f;  // 2/13 + what the terms behind it add over [0, 1/9]
+    p = p * q + 0.18181818f;
+    p = p * q + 0.22222222f;
+    p = p * q + 0.28571429f;
+    p = p * q + 0.4f;
+    p = p * q + 0.66666667f;
+    return p * q * s + 2.0f * s;
+}
+
+BH_HD float bh_tanh(float x) {
+    const float a = x < 0.0f ? -x : x;
+    const float q = a * a;
+    float p = -5.70498872745e-3f;
+    p = p * q + 2.06390887954e-2f;
+    p = p * q - 5.37397155531e-2f;
+    p = p * q + 1.33314422036e-1f;
+    p = p * q - 3.33332819422e-1f;
+    const float near = p * q * a + a;
+    const float far = 1.0f - 2.0f / (bh_exp(2.0f * a) + 1.0f);
+    const float y = a < 0.625f ? near : far;
+    return bh_from_bits(bh_to_bits(y) | (bh_to_bits(x) & int(0x80000000u)));  // keeps -0
+}
+
+BH_HD double bh_exp(double x) { return std::exp(x); }
+BH_HD double bh_expm1(double x) { return std::expm1(x); }
+BH_HD double bh_log(double x) { return std::log(x); }
+BH_HD double bh_log1p_unit(double x) { return std::log1p(x); }
+BH_HD double bh_tanh(double x) { return std::tanh(x); }
+
+// 1 / (1 + exp(-x)), exact in both tails.
+template <typename REAL>
+BH_HD REAL bh_sigmoid(REAL x) {
+    return REAL(1) / (REAL(1) + bh_exp(-x));
+}
+
+// log(1 + exp x) = max(x, 0) + log(1 + exp(-|x|)).
+template <typename REAL>
+BH_HD REAL bh_softplus(REAL x) {
+    const REAL a = x < REAL(0) ? x : -x;
+    return (x > REAL(0) ? x : REAL(0)) + bh_log1p_unit(bh_exp(a));
+}
