@@ -5,8 +5,34 @@ import inspect
 import numpy as np
 import pytest
 
+import backhand as bh
+from backhand.threads import thread_counts
 from tests.kernels.harness import agree, is_float
-from tests.tolerances import FLOAT64
+from tests.tolerances import FLOAT32, FLOAT64
+
+LARGE = 200_000  # numbers in the largest input: enough to be shared out among threads
+
+
+def check_threads(case, rng, backend, dtype):
+    """Two threads give what one gives, but for the order of sums; twice alike to the bit."""
+    grown = case.batch or case.letters[0]
+    largest = max(x.size for x in case.make(rng, case.sizes) if x is not None)
+    sizes = {**case.sizes, grown: case.sizes[grown] * max(1, LARGE // largest)}
+    inputs = case.make(rng, sizes, dtype)
+    cotangents = case.cotangents(rng, case.forward(inputs)[0])
+    before = thread_counts().get(backend, 1)
+    results = []
+    try:
+        for threads in (1, 2, 2):
+            bh.set_threads(**{backend: threads})
+            outputs, saved = case.forward(inputs, backend)
+            gradients = case.gradients(inputs, cotangents, saved, backend)
+            results.append([*outputs, *gradients.values()])
+    finally:
+        bh.set_threads(**{backend: before})
+    for one, two, again in zip(*results, strict=True):
+        assert np.array_equal(two, again), "two threads do not give the same twice"
+        agree(two, one, FLOAT32 if dtype == np.float32 else FLOAT64, floor=case.scale)
 
 
 def changed_axes(small, large):

@@ -52,7 +52,7 @@ def generator(data):
 
 
 def test_every_op_has_cases():
-    ops = {module.name for module in pkgutil.iter_modules(kernels.__path__)}
+    ops = {module.name for module in pkgutil.iter_modules(kernels.__path__) if module.ispkg}
     assert set(MODULES) == ops - NO_BACKWARD
     for op, module in MODULES.items():
         assert module.CASES, op
@@ -117,6 +117,14 @@ def test_wrong_arguments_and_signatures(case, backend):
     needs(backend)
     more_checks.check_errors(case, np.random.default_rng(5), backend)
     more_checks.check_signatures(case, backend)
+
+
+@each_backend
+@each_dtype
+def test_threads_change_nothing(case, backend, dtype):
+    needs(backend)
+    if backend != "numpy":  # it has no threads but those of BLAS
+        more_checks.check_threads(case, np.random.default_rng(6), backend, dtype)
 
 
 # -- the harness itself: a wrong backward must be caught ------------------------------------
