@@ -13,3 +13,7 @@ FLOAT64 = 1e-14
 # Times the error of NumPy in the same precision, where that is more: long products lose what
 # they lose in any order of summation, and the largest error of one order is luck.
 BASELINE = 3.0
+
+# Times what the result moves by when each number that goes in moves by up to half a unit: a small
+# sum of many large terms has lost that already, and each partial sum is rounded again.
+ROUNDED = 8.0
