@@ -19,6 +19,7 @@ from backhand.noise import Noise
 
 K, B, D, Z, SIZE = 2, 5, 3, 4, 7
 Inputs = Callable[[Draws], tuple[Any, ...]]
+MASK = np.array([1, 0, 1, 1, 0])  # (B,): rows whose sequences go on
 STD = {"": 1.0, "logvar=50": np.exp(25.0), "logvar=-50": np.exp(-25.0)}
 
 
@@ -82,6 +83,12 @@ def _ops() -> list[Case]:
             d.normal(K, B, steps, D), d.normal(taps, D, Z), d.normal(Z), *arguments
         )  # fmt: skip
 
+    def lstm(*more: Any) -> Inputs:  # after a and c_prev: shapes, or arguments as they are
+        return lambda d: (
+            d.normal(B, 4 * D), d.normal(B, D),
+            *(d.normal(*item) if isinstance(item, tuple) else item for item in more),
+        )  # fmt: skip
+
     activations = ("identity", "tanh", "sigmoid", "relu", "leaky_relu", "softplus", "elu")
     return [
         op("bernoulli_logits", "", lambda d: (_unit(d, B, D), d.normal(K, B, D))),
@@ -89,6 +96,9 @@ def _ops() -> list[Case]:
         *(op("gaussian_density", variant, density(std)) for variant, std in STD.items()),
         op("gaussian_density", "one logvar", _normals((B, D), (K, B, D), (D,))),
         *(op("gaussian_latent", variant, spread(std)) for variant, std in STD.items()),
+        op("lstm_step", "", lstm()),
+        op("lstm_step", "bias, forget bias", lstm((4 * D,), None, None, 1.0)),
+        op("lstm_step", "mask", lstm(None, (B, D), MASK)),
         *(op("bias_activation", name, biased(name)) for name in activations),
         *(op("bias_activation", f"{name} at 50", far(name)) for name in activations),
         op("causal_conv", "", conv(3, SIZE, 2, "tanh")),
@@ -133,7 +143,27 @@ def _layers() -> list[Case]:
     def stack(hidden: tuple[int, ...], activation: str) -> Callable[[Any, Any], Any]:
         return lambda layers, initial: layers.MLP.create(initial, D, hidden, activation)
 
+    def recurrent(variant: str, with_state: bool, mask: Array | None, *lead: int) -> Case:
+        def subject(draws: Draws) -> Subject:
+            layers = import_module("backhand.layers")
+            made = layers.LSTM.create(layers.Initial(1, "float64"), D, Z, forget_bias=0.5)
+            state = layers.State(*draws.like([(*lead, Z)] * 2)) if with_state else None
+            inputs = (draws.normal(4, *lead, D), state, mask)
+            return CallSubject(made, inputs, None, None, "layer")
+
+        return Case("LSTM", variant, "layer", subject)
+
+    def cell(variant: str, mask: Array | None) -> Case:
+        def subject(draws: Draws) -> Subject:
+            layers = import_module("backhand.layers")
+            made = layers.LSTMCell.create(layers.Initial(1, "float64"), D, Z)
+            state = layers.State(*draws.like([(B, Z)] * 2))
+            return CallSubject(made, (draws.normal(B, D), state, mask), None, None, "layer")
+
+        return Case("LSTMCell", variant, "layer", subject)
+
     names = ("tanh", "sigmoid", "relu", "leaky_relu", "softplus", "elu")
+    padded = np.array([MASK, MASK, 1 - MASK, np.zeros_like(MASK)])  # (4, B)
     return [
         *(layer(name, activation(name), K, B, D) for name in names),
         layer("Linear", lambda layers, initial: layers.Linear.create(initial, D, Z), K, B, D),
@@ -153,6 +183,12 @@ def _layers() -> list[Case]:
             "GaussianHead", lambda ls, i: ls.GaussianHead.create(i, D, Z, 1.5), B, D,
             variant="bounded",
         ),
+        cell("", None),
+        cell("mask", MASK),
+        recurrent("", False, None, B),
+        recurrent("initial state", True, None, B),
+        recurrent("initial state, mask", True, padded, B),
+        recurrent("sample axes", True, None, K, B),
         function("bernoulli", ("logits",), lambda d: (_unit(d, B, D), d.normal(K, B, D))),
         function("gaussian", ("mean", "logvar"), _normals((B, D), (K, B, D), (K, B, D))),
         function("latent", ("mean", "logvar"), _normals((B, Z), (B, Z), (K, B, Z))),

@@ -6,14 +6,19 @@ from backhand.layers.dense import MLP, Dense
 from backhand.layers.gaussian_head import GaussianHead
 from backhand.layers.initial import Initial
 from backhand.layers.linear import Linear
+from backhand.layers.lstm import LSTM
+from backhand.layers.lstm_cell import LSTMCell, State
 
 __all__ = [
+    "LSTM",
     "MLP",
     "CausalConv",
     "Dense",
     "GaussianHead",
     "Initial",
+    "LSTMCell",
     "Linear",
+    "State",
     "activation",
     "elu",
     "leaky_relu",

@@ -37,7 +37,7 @@ def test_everything_with_a_gradient_is_in_the_catalogue():
     assert ops - NO_GRADIENT <= names
     for op in NO_GRADIENT:
         assert not hasattr(import_module(f"backhand.kernels.{op}"), "backward")
-    made = {name for name in layers.__all__ if name not in ("Initial", "activation")}
+    made = {name for name in layers.__all__ if name not in ("Initial", "State", "activation")}
     assert made <= names
     functions = inspect.getmembers(distributions, inspect.isfunction)
     assert {n for n, f in functions if f.__module__ == distributions.__name__} <= names
