@@ -17,9 +17,9 @@ import numpy as np
 
 from backhand._types import Array
 from backhand.data import Data, batches
+from backhand.kernels import importance_weights
 from backhand.model import Batch, Model
 from backhand.noise import Noise
-from backhand.numerics import log_mean_exp
 
 ACTIVE = 0.01  # variance over the data of a posterior mean, above which its unit is active
 WEIGHTS = 1 << 20  # log weights held at once: k times the data evaluated together
@@ -129,15 +129,10 @@ def _elbo(model: Model, part: Batch, noise: Noise, k: int) -> dict[str, Array]:
 
 
 def _iwae(model: Model, part: Batch, noise: Noise, k: int) -> dict[str, Array]:
-    """log 1/k sum_i w_i and the effective sample size (sum w)^2 / sum w^2, (B,) each."""
+    """log 1/k sum_i w_i and the effective sample size, (B,) each."""
     log_w = model.log_weights(part, noise, k).astype(np.float64)  # (k, B)
-    top = log_w.max(axis=0)
-    w = np.exp(log_w - np.where(np.isfinite(top), top, 0.0))
-    total = w.sum(axis=0)
-    # No weight at all, or one that is not finite: no sample counts.
-    counted = np.isfinite(total) & (total > 0)
-    ess = np.divide(total**2, (w * w).sum(axis=0), out=np.zeros_like(total), where=counted)
-    return {"value": log_mean_exp(log_w, axis=0), "ess": ess}
+    bound, saved = importance_weights.forward(log_w)
+    return {"value": bound, "ess": importance_weights.ess(saved)}
 
 
 def _summary(bound: str, k: int, found: dict[str, Array]) -> Evaluation:

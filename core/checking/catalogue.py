@@ -104,6 +104,8 @@ def _ops() -> list[Case]:
         op("causal_conv", "", conv(3, SIZE, 2, "tanh")),
         op("causal_conv", "one tap", conv(1, SIZE, 3, "relu")),
         op("causal_conv", "longer than the sequence", conv(3, B, 4, "softplus")),
+        op("importance_weights", "", _normals((SIZE, B))),
+        op("importance_weights", "log_w=-1e3", lambda d: (3 * d.normal(SIZE, B) - 1e3,)),
     ]
 
 
