@@ -18,7 +18,7 @@ from backhand.checks import check
 from backhand.kernels.bias_activation.reference import ACTIVATIONS
 from backhand.kernels.causal_conv.reference import Saved
 
-OP = Op(__name__, numpy="reference")
+OP = Op(__name__, numpy="reference", native="native")
 
 
 def forward(
@@ -41,6 +41,8 @@ def forward(
         check("causal_conv", x=(x, "... T I"), W=(W, "K I O"))
     else:
         check("causal_conv", x=(x, "... T I"), W=(W, "K I O"), b=(b, "O"))
+    if not len(W):
+        raise ValueError(f"causal_conv: W must have at least one tap, got {W.shape}")
     return OP.pick(backend, x, W, b).forward(x, W, b, dilation, activation)  # type: ignore[no-any-return]
 
 

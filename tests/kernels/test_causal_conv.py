@@ -6,10 +6,22 @@ import numpy as np
 import pytest
 
 from backhand.kernels import causal_conv
-from tests.kernels import harness
+from backhand.kernels.causal_conv import products
+from tests.kernels import harness, more_checks
+from tests.kernels.cases.causal_conv import CASES
 
 BACKENDS = list(causal_conv.OP.modules)
 each_backend = pytest.mark.parametrize("backend", BACKENDS)
+each_fast_backend = pytest.mark.parametrize("backend", [b for b in BACKENDS if b != "numpy"])
+
+
+@pytest.fixture(autouse=True)
+def _available(request):
+    backend = getattr(request.node, "callspec", None) and request.node.callspec.params.get(
+        "backend"
+    )
+    if backend:
+        harness.needs(backend)
 
 
 def random(*shapes):
@@ -131,6 +143,8 @@ def test_long_sums_keep_float32(shape, backend):
 
 def test_wrong_arguments_say_what_is_wrong():
     x, W = np.zeros((2, 6, 3)), np.zeros((2, 5, 4))
+    with pytest.raises(ValueError, match="W must have at least one tap"):
+        causal_conv.forward(x, np.zeros((0, 3, 4)), None)
     with pytest.raises(
         ValueError, match=r"causal_conv: W must have shape \(K, I, O\) with I = 3 \(from x\)"
     ):
@@ -146,3 +160,36 @@ def test_wrong_arguments_say_what_is_wrong():
     _, saved = causal_conv.forward(x, W, None)
     with pytest.raises(ValueError, match=r"causal_conv: dy must have shape .* with T = 6 \(from y"):
         causal_conv.backward(np.zeros((2, 5, 4)), saved)
+
+
+# -- products in BLAS, at sizes where a loop of our own would be taken --------------------
+
+
+@pytest.fixture
+def many_channels(monkeypatch):
+    monkeypatch.setattr(products, "NARROW", -1)
+
+
+@each_fast_backend
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_products_in_blas(case, backend, many_channels):
+    harness.check_gradient(case, np.random.default_rng(1), case.sizes, backend)
+    for dtype in (np.float32, np.float64):
+        harness.check_contract(case, np.random.default_rng(1), case.sizes, backend, dtype)
+        more_checks.check_threads(case, np.random.default_rng(6), backend, dtype)
+        for sizes in itertools.product([1, 3], [1, 4, 33], [1, 7, 33], [1, 9, 32]):
+            named = dict(zip("BTIO", sizes, strict=True))
+            rng = np.random.default_rng(2)
+            harness.check_backend(case, rng, named, backend, dtype, harness.LAYOUTS)
+        for letter in case.letters:
+            sizes = {**case.sizes, letter: 0}
+            more_checks.check_empty(case, np.random.default_rng(0), sizes, backend, dtype)
+
+
+@each_fast_backend
+def test_a_cotangent_that_cannot_be_written(backend, many_channels):
+    x, W, dy = random((2, 6, 3), (2, 3, 4), (2, 6, 4))
+    dy.flags.writeable = False
+    _, saved = causal_conv.forward(x, W, None, 1, backend=backend)
+    _, dW, _ = causal_conv.backward(dy, saved, backend=backend)
+    assert np.allclose(dW[1], np.einsum("bti,bto->io", x[:, :-1], dy[:, 1:]))
