@@ -17,7 +17,7 @@ from backhand._types import Array
 from backhand.backend import Op
 from backhand.checks import check
 
-OP = Op(__name__, numpy="reference")
+OP = Op(__name__, numpy="reference", native="native")
 
 
 def update(
