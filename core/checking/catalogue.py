@@ -89,6 +89,18 @@ def _ops() -> list[Case]:
             *(d.normal(*item) if isinstance(item, tuple) else item for item in more),
         )  # fmt: skip
 
+    def heads(draws: Draws, shift: float = 0.0) -> Array:
+        centre: Array = np.array([shift, shift, 0.5, -0.5, 0.0])
+        return centre + 0.3 * draws.normal(B, 5)
+
+    def read(shift: float, *arguments: Any) -> Inputs:
+        return lambda d: (
+            heads(d, shift), d.normal(B, 2, SIZE, Z), d.normal(B, 1, SIZE, Z), *arguments
+        )  # fmt: skip
+
+    def written(shift: float, N: int, *arguments: Any) -> Inputs:
+        return lambda d: (heads(d, shift), d.normal(B, D, N, N), *arguments)
+
     activations = ("identity", "tanh", "sigmoid", "relu", "leaky_relu", "softplus", "elu")
     return [
         op("bernoulli_logits", "", lambda d: (_unit(d, B, D), d.normal(K, B, D))),
@@ -106,6 +118,13 @@ def _ops() -> list[Case]:
         op("causal_conv", "longer than the sequence", conv(3, B, 4, "softplus")),
         op("importance_weights", "", _normals((SIZE, B))),
         op("importance_weights", "log_w=-1e3", lambda d: (3 * d.normal(SIZE, B) - 1e3,)),
+        op("filterbank", "", lambda d: (heads(d), D, SIZE, SIZE)),
+        op("filterbank", "partly outside", lambda d: (heads(d, -1.0), 2, SIZE, Z)),
+        op("filterbank", "outside, eps=0", lambda d: (heads(d, 1.5), B, SIZE, Z, 0.0)),
+        op("attention_read", "", read(0.0, D)),
+        op("attention_read", "partly outside", read(1.0, 2)),
+        op("attention_write", "", written(0.0, D, SIZE, SIZE)),
+        op("attention_write", "partly outside", written(-1.0, 2, Z, SIZE)),
     ]
 
 

@@ -1,0 +1,44 @@
+"""Filters of square and oblong images, within the image and beyond it, with and without eps."""
+
+import numpy as np
+
+from backhand.kernels import filterbank
+from tests.kernels.harness import Case
+
+EQUATIONS = [
+    "filterbank.1",
+    "filterbank.2",
+    "filterbank.3",
+    "filterbank.4",
+    "filterbank.5",
+    "filterbank.6",
+    "filterbank.7",
+    "filterbank.8",
+    "filterbank.9",
+    "filterbank.10",
+    "filterbank.11",
+    "filterbank.12",
+]
+
+
+def heads(rng, B):
+    """gx~, gy~, log s2, log d~, log gamma: broad filters, mostly within the image.
+
+    Filters at its edge, narrow ones and far ones: test_filterbank.py, as single precision has
+    few digits there (a logit near log eps is known to about l * 1e-7).
+    """
+    spread = np.array([0.3, 0.3, 0.3, 0.3, 0.5])
+    return spread * rng.standard_normal((B, 5)) + np.array([0, 0, 1.2, -1.2, 0])
+
+
+def inputs(rng, B):
+    return [heads(rng, B)]
+
+
+CASES = [
+    Case(filterbank, "B", inputs, (5, 28, 28), ", 28x28", sizes={"B": 4}),
+    Case(filterbank, "B", inputs, (2, 9, 5), ", 2 filters", sizes={"B": 4}),
+    Case(filterbank, "B", inputs, (17, 6, 33), ", 17 filters", sizes={"B": 3}),
+    Case(filterbank, "B", inputs, (3, 12, 7, 0.0), ", eps=0", sizes={"B": 4}),
+    Case(filterbank, "B", inputs, (4, 1, 3, 0.1), ", one row", sizes={"B": 4}),
+]
