@@ -101,6 +101,13 @@ def _ops() -> list[Case]:
     def written(shift: float, N: int, *arguments: Any) -> Inputs:
         return lambda d: (heads(d, shift), d.normal(B, D, N, N), *arguments)
 
+    def classes(d: Draws) -> tuple[Any, ...]:
+        return 3 * d.normal(K, B, SIZE), np.arange(K * B).reshape(K, B) % SIZE
+
+    def words(d: Draws) -> tuple[Any, ...]:  # h, W, b, targets
+        targets = np.arange(K * B).reshape(K, B) % SIZE
+        return d.normal(K, B, D), d.normal(D, SIZE), d.normal(SIZE), targets
+
     activations = ("identity", "tanh", "sigmoid", "relu", "leaky_relu", "softplus", "elu")
     return [
         op("bernoulli_logits", "", lambda d: (_unit(d, B, D), d.normal(K, B, D))),
@@ -116,6 +123,8 @@ def _ops() -> list[Case]:
         op("causal_conv", "", conv(3, SIZE, 2, "tanh")),
         op("causal_conv", "one tap", conv(1, SIZE, 3, "relu")),
         op("causal_conv", "longer than the sequence", conv(3, B, 4, "softplus")),
+        op("softmax_cross_entropy", "", classes),
+        op("linear_cross_entropy", "", words),
         op("importance_weights", "", _normals((SIZE, B))),
         op("importance_weights", "log_w=-1e3", lambda d: (3 * d.normal(SIZE, B) - 1e3,)),
         op("filterbank", "", lambda d: (heads(d), D, SIZE, SIZE)),
