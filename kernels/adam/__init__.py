@@ -17,7 +17,7 @@ from backhand._types import Array
 from backhand.backend import Op
 from backhand.checks import check
 
-OP = Op(__name__, numpy="reference", native="native")
+OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
 
 
 def update(
