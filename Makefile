@@ -39,7 +39,7 @@ types: $(VENV)/installed-test
 clean:
 	rm -rf build demo dist core/_native*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf *.egg-info $(VENV)/installed-*
-	find core kernels csrc tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find core kernels csrc bench tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \

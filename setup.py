@@ -21,7 +21,12 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import ExecError
 
 ROOT = Path(__file__).resolve().parent
-PACKAGE_DIR = {"backhand": "core", "backhand.kernels": "kernels", "backhand.csrc": "csrc"}
+PACKAGE_DIR = {
+    "backhand": "core",
+    "backhand.kernels": "kernels",
+    "backhand.csrc": "csrc",
+    "backhand.bench": "bench",
+}
 DATA = ["*.cu", "*.h", "*.cpp", "*.md", "*.npz", "*.typed", "*.json", "*.toml"]
 
 
@@ -33,7 +38,7 @@ def version() -> str:
 
 
 def packages() -> list[str]:
-    """Every folder under core/, kernels/ and csrc/ that holds something."""
+    """Every folder under these four that holds something."""
     found = []
     for package, folder in PACKAGE_DIR.items():
         for path, folders, files in os.walk(ROOT / folder):

@@ -126,7 +126,7 @@ class Op:
                 f"{'device' if on_device else 'host'} memory do not go together"
             )
         if name is None:
-            return self._best()
+            return self.best()
         _require(name, "" if asked else " (from the variable BACKHAND_BACKEND)")
         if name not in self.modules:
             raise BackendUnavailable(
@@ -135,7 +135,7 @@ class Op:
             )
         return name
 
-    def _best(self) -> str:
+    def best(self) -> str:
         return next(n for n in CPU_ORDER if n in self.modules and status(n).available)
 
     def pick(self, backend: str | None, *arrays: Any) -> ModuleType:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ["core", "kernels", "csrc", "bindings"]
+FOLDERS = ["core", "kernels", "csrc", "bench", "bindings"]
 FILES = ["setup.py", "pyproject.toml", "CMakeLists.txt", "MANIFEST.in", "README.md", "LICENSE"]
 NO_COMPILER = {"CXX": "/nowhere/c++"}
 

@@ -18,11 +18,13 @@ print(json.dumps(sorted(roots - known)))
 """
 
 
-@pytest.mark.parametrize("name", ["core", "kernels", "csrc", "core.params", "kernels.philox"])
+@pytest.mark.parametrize(
+    "name", ["core", "kernels", "csrc", "bench", "core.params", "kernels.philox", "bench.harness"]
+)
 def test_a_second_copy_is_refused(name):
     done = run([sys.executable, "-c", f"import {name}"], cwd=ROOT)
     folder = name.partition(".")[0]
-    package = {"core": "backhand", "kernels": "backhand.kernels", "csrc": "backhand.csrc"}[folder]
+    package = "backhand" if folder == "core" else f"backhand.{folder}"
     assert done.returncode == 1
     assert f"ImportError: import this package as '{package}', not as '{folder}'" in done.stdout
 

@@ -28,7 +28,7 @@ def names(wheel):
 
 def sources(tree):
     """What a wheel of this tree must hold, by the path in the wheel."""
-    homes = {"core": "backhand", "kernels": "backhand/kernels", "csrc": "backhand/csrc"}
+    homes = {"core": "backhand"} | {f: f"backhand/{f}" for f in ("kernels", "csrc", "bench")}
     return {
         "/".join((home, *path.relative_to(tree / folder).parts))
         for folder, home in homes.items()

@@ -1,0 +1,124 @@
+"""What a case says, and where the cases are."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backhand._types import Array
+from backhand.backend import CPU_ORDER, status
+
+Inputs = dict[str, Array]
+Step = Callable[[], Mapping[str, Any]]  # does the work once; its results by name
+Make = Callable[[Inputs], Step]
+
+BEST_PEER = "best peer"
+FRAMEWORKS = ("torch", "jax")
+MIXED = "mixed"  # the best backend of each op, where they differ
+
+
+@dataclass(frozen=True)
+class Case:
+    """One piece of work at one size, and everyone who does it.
+
+    ``implementations`` maps names to functions (inputs) -> step.  A name that begins with
+    "backhand" runs once for each backend that all of ``ops`` have, and is ours; "torch...",
+    "jax..." are peers; the first word is the process it runs in.  "numpy ..." and the like are
+    forms that are shown for comparison.
+    """
+
+    name: str
+    sizes: Mapping[str, int]
+    inputs: Callable[[np.random.Generator], Inputs]  # float32 and integer arrays
+    implementations: Mapping[str, Make]
+    ops: Sequence[str]  # the kernels that the work is made of: backhand.kernels.<op>
+    samples: int  # per step, for samples per second
+    products: Sequence[tuple[int, int, int]] = ()  # (M, K, N) of each matrix product
+    traffic: float = 0  # bytes: the least that must be read and written
+    transcendentals: float = 0  # exp, log, tanh, ...
+    floors: Mapping[str, float] = field(default_factory=dict)  # at two threads: {"best peer": 2.0}
+    quick: bool = False  # part of --quick
+    steps: int = 1  # so many steps in a row must agree
+    tolerance: float = 2e-5  # of the largest entry of each result, against float64
+    pool: str = "kernels"  # which of our pools gets the threads: "kernels" or "blas"
+
+    @property
+    def flops(self) -> float:
+        return float(sum(2 * m * k * n for m, k, n in self.products))
+
+
+class Found(NamedTuple):
+    """A case and the module that it is in."""
+
+    case: Case
+    module: str
+    file: str
+
+
+class Implementation(NamedTuple):
+    """One column of the report: ``label`` runs ``key`` of the case in the process ``group``."""
+
+    label: str
+    key: str
+    group: str
+    ours: bool
+
+    @property
+    def framework(self) -> str | None:
+        """torch or jax for a peer, None for our own."""
+        first = self.group.partition(".")[0]
+        return first if first in FRAMEWORKS else None
+
+
+def all_cases() -> list[Found]:
+    """Every case of every file in bench/."""
+    package = importlib.import_module("backhand.bench")
+    names = sorted(info.name for info in pkgutil.iter_modules(package.__path__) if not info.ispkg)
+    found: list[Found] = []
+    for name in names:
+        found += cases_of(importlib.import_module(f"backhand.bench.{name}"))
+    return found
+
+
+def cases_of(module: Any) -> list[Found]:
+    """The cases of one file."""
+    return [Found(case, module.__name__, module.__file__) for case in module.CASES]
+
+
+def select(found: Sequence[Found], names: Sequence[str], quick: bool) -> list[Found]:
+    """Cases by name (or the family before the first space or underscore that matches), or all."""
+    known = [f.case.name for f in found]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"unknown case {unknown[0]!r}; there are {', '.join(known)}")
+    return [
+        f
+        for f in found
+        if (not names or f.case.name in names) and (names or not quick or f.case.quick)
+    ]
+
+
+def own_backends(case: Case) -> list[str]:
+    """The backends that can do the whole case here; "mixed" where the best of each op differ."""
+    ops = [importlib.import_module(f"backhand.kernels.{op}").OP for op in case.ops]
+    able = [b for b in CPU_ORDER if status(b).available and all(b in op.modules for op in ops)]
+    best = {op.best() for op in ops}
+    return [*([MIXED] if len(best) > 1 else []), *able]
+
+
+def implementations(case: Case, frameworks: Sequence[str]) -> list[Implementation]:
+    """Our backends first, then the peers that are asked for, then other forms."""
+    found: list[Implementation] = []
+    for key in case.implementations:
+        first, _, rest = key.partition(" ")
+        if first == "backhand":
+            for backend in own_backends(case):
+                found.append(Implementation(f"{backend} {rest}".strip(), key, backend, True))
+        else:
+            found.append(Implementation(key, key, first, False))
+    return [i for i in found if i.framework is None or i.framework in frameworks]

@@ -1,0 +1,237 @@
+"""Cases measured in turn, A B C A B C, each implementation in a process of its own."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from backhand._types import Array
+from backhand.backend import use_backend
+from backhand.bench.harness import busy
+from backhand.bench.harness.case import Case, Found, Implementation, Inputs, implementations
+from backhand.bench.harness.process import Process, Processes, WorkerError
+from backhand.threads import blas_threads
+
+PAUSE = 0.25  # seconds before each block, until the threads of the one before sleep
+REJECTED = 3  # rejected rounds for each round that is wanted, then the run is refused
+REST = 2.0  # seconds after a rejected round
+
+
+class Refused(RuntimeError):
+    """Nothing can be reported: the machine is busy, or an implementation disagrees."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run is made."""
+
+    peers: Sequence[str] = ()
+    threads: Sequence[int] = (1, 2)
+    rounds: int = 5
+    block: float = 0.25  # seconds
+    accept_busy: bool = False
+    peer_python: Path | str = sys.executable
+    say: Callable[[str], None] = lambda text: None
+
+
+@dataclass
+class Block:
+    """One implementation in one round."""
+
+    median: float
+    minimum: float
+    cores: float  # CPU time of the process per second
+    drift: float  # time of the calibration product, as a multiple of its median over the case
+
+
+@dataclass
+class Measured:
+    """One case at one number of threads."""
+
+    case: Case
+    threads: int
+    columns: list[Implementation]
+    blocks: dict[str, list[Block]] = field(default_factory=dict)
+    limit: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    others: list[float] = field(default_factory=list)  # cores of other processes, by round
+    rejected: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def run(found: Sequence[Found], settings: Settings) -> Iterator[Measured]:
+    """All cases at all numbers of threads, one by one."""
+    wait_until_quiet(settings)
+    with blas_threads(1), tempfile.TemporaryDirectory(prefix="backhand-bench-") as folder:
+        for threads in settings.threads:
+            with Processes(threads, settings.peer_python) as processes:
+                for case in found:
+                    yield measure(case, threads, processes, Path(folder), settings)
+
+
+def measure(
+    found: Found, threads: int, processes: Processes, folder: Path, settings: Settings
+) -> Measured:
+    """One case: prepare, compare, then rounds of blocks."""
+    case = found.case
+    result = Measured(case, threads, implementations(case, settings.peers))
+    where = {"module": found.module, "file": found.file, "name": case.name}
+    title = f"{case.name}, {threads} thread{'s' if threads > 1 else ''}"
+    settings.say(f"{title}: preparing")
+    inputs = case.inputs(np.random.default_rng(0))
+    np.savez(folder / "inputs.npz", **inputs)  # type: ignore[arg-type]
+    wanted = reference(case, inputs)
+    ready: dict[str, Process] = {}
+    for column in result.columns:
+        out = folder / "results.npz"
+        try:
+            process = processes[column.group]
+            process.call(
+                "prepare", **where, key=column.key, label=column.label,
+                inputs=str(folder / "inputs.npz"), results=str(out),
+            )  # fmt: skip
+        except WorkerError as error:
+            if column.ours:
+                raise Refused(f"{case.name}: {column.label} failed: {error}") from error
+            result.errors[column.label] = str(error)
+            continue
+        with np.load(out) as archive:
+            compare(case, column.label, dict(archive), wanted)
+        out.unlink()
+        ready[column.label] = process
+    del wanted, inputs
+    processes["limit"].call("prepare_limit", **where)
+    settings.say(f"{title}: {settings.rounds} rounds of {', '.join(ready)}")
+    rounds(result, ready, processes["limit"], settings)
+    for process in {id(p): p for p in [*ready.values(), processes["limit"]]}.values():
+        process.call("drop")
+    result.versions = dict(processes.versions)
+    return result
+
+
+# -- results -------------------------------------------------------------------------------
+
+
+def reference(case: Case, inputs: Inputs) -> dict[str, Array]:
+    """What the NumPy reference gives in float64, for the first ``case.steps`` steps."""
+    key = next(key for key in case.implementations if key.startswith("backhand"))
+    doubles = {k: a.astype(np.float64) if a.dtype.kind == "f" else a for k, a in inputs.items()}
+    with use_backend("numpy"):
+        step = case.implementations[key](doubles)
+        return {
+            f"{i}.{name}": np.array(value)
+            for i in range(case.steps)
+            for name, value in step().items()
+        }
+
+
+def compare(case: Case, label: str, got: dict[str, Array], wanted: dict[str, Array]) -> None:
+    """Refused unless every result is that of the reference."""
+    start = f"{case.name}: {label} disagrees with the float64 reference"
+    if got.keys() != wanted.keys():
+        names = [sorted({key.partition(".")[2] for key in keys}) for keys in (got, wanted)]
+        raise Refused(f"{start}: results {names[0]}, expected {names[1]}")
+    for key, expected in wanted.items():
+        step, _, name = key.partition(".")
+        value = got[key]
+        if value.shape != expected.shape:
+            raise Refused(f"{start}: {name} has shape {value.shape}, expected {expected.shape}")
+        error = np.abs(value.astype(np.float64) - expected).max(initial=0.0)
+        scale = np.abs(expected).max(initial=0.0)
+        if not error <= case.tolerance * scale:
+            raise Refused(
+                f"{start}: {name} of step {step} is off by {error:.2e} where the largest entry "
+                f"is {scale:.2e}; allowed are {case.tolerance:.0e} of it"
+            )
+
+
+# -- rounds --------------------------------------------------------------------------------
+
+
+def rounds(result: Measured, ready: dict[str, Process], limit: Process, settings: Settings) -> None:
+    """Fill ``result`` with rounds that no other process disturbed."""
+    calibrate = Calibration()
+    times: list[dict[str, dict[str, float]]] = []
+    limits: list[dict[str, float]] = []
+    while len(times) < settings.rounds:
+        row: dict[str, dict[str, float]] = {}
+        loudest = 0.0
+        for label, process in ready.items():
+            time.sleep(PAUSE)
+            before = calibrate()
+            watch, start = busy.Watch() if busy.available() else None, time.perf_counter()
+            row[label] = process.call("block", label=label, seconds=settings.block)
+            if watch is not None:
+                loudest = max(loudest, watch.cores(time.perf_counter() - start))
+            row[label]["calibration"] = (before + calibrate()) / 2
+        time.sleep(PAUSE)
+        before = calibrate()
+        parts = limit.call("limit")
+        parts["calibration"] = (before + calibrate()) / 2
+        if loudest > busy.ALLOWED and not settings.accept_busy:
+            result.rejected += 1
+            if result.rejected > REJECTED * settings.rounds:
+                raise Refused(busy_message(loudest))
+            time.sleep(REST)
+            continue
+        times.append(row)
+        limits.append(parts)
+        result.others.append(loudest)
+    usual = statistics.median(b["calibration"] for row in [*times] for b in row.values())
+    for label in ready:
+        result.blocks[label] = [
+            Block(b["median"], b["min"], b["cores"], b["calibration"] / usual)
+            for b in (row[label] for row in times)
+        ]
+    for part in ("products", "memory", "transcendentals"):
+        result.limit[part] = statistics.median(
+            parts[part] * usual / parts["calibration"] for parts in limits
+        )
+
+
+def wait_until_quiet(settings: Settings, patience: float = 20.0) -> None:
+    """Refused where other processes still use the machine after that many seconds."""
+    if settings.accept_busy or not busy.available():
+        return
+    end = time.monotonic() + patience
+    while True:
+        watch = busy.Watch()
+        time.sleep(1.0)
+        cores = watch.cores(1.0)
+        if cores <= busy.ALLOWED:
+            return
+        settings.say(f"waiting: other processes use {cores:.2f} cores")
+        if time.monotonic() > end:
+            raise Refused(busy_message(cores))
+
+
+def busy_message(cores: float) -> str:
+    return (
+        f"the machine is busy: other processes use {cores:.2f} cores, and above {busy.ALLOWED} "
+        "times with several threads mean nothing; end them, or give --busy to measure all the same"
+    )
+
+
+class Calibration:
+    """Seconds of a fixed product on one thread of this process: the speed of the machine now."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self.a, self.b = (rng.standard_normal((384, 384), dtype=np.float32) for _ in "ab")
+        self.out = np.empty_like(self.a)
+        self()
+
+    def __call__(self) -> float:
+        return min(self.once() for _ in range(6))
+
+    def once(self) -> float:
+        start = time.perf_counter()
+        np.matmul(self.a, self.b, out=self.out)
+        return time.perf_counter() - start

@@ -1,0 +1,69 @@
+"""Steps of the peers from a function of theirs: forward, then the gradients.
+
+Outputs are named by the dictionary that the function returns.  The cotangent of an output ``y``
+is the input ``d_y``; an output without one is not differentiated.  The gradient with respect to
+an input ``x`` of ``wrt`` is the result ``d_x``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from backhand.bench.harness.case import Inputs, Make, Step
+
+Function = Callable[..., Mapping[str, Any]]
+
+
+def torch_step(f: Function, wrt: Sequence[str] = (), compiled: bool = False) -> Make:
+    """``f(**tensors)`` and its gradients by autograd; under torch.compile where asked."""
+
+    def make(a: Inputs) -> Step:
+        import torch
+
+        tensors = {name: torch.from_numpy(array) for name, array in a.items()}
+        arguments = {name: t for name, t in tensors.items() if not name.startswith("d_")}
+        leaves = [arguments[name].requires_grad_() for name in wrt]
+        run = torch.compile(f) if compiled else f
+
+        def forward() -> Mapping[str, Any]:
+            with torch.no_grad():
+                return run(**arguments)
+
+        def both() -> Mapping[str, Any]:
+            out = run(**arguments)
+            seeded = [name for name in out if f"d_{name}" in tensors]
+            seeds = [tensors[f"d_{name}"] for name in seeded]
+            grads = torch.autograd.grad([out[name] for name in seeded], leaves, seeds)
+            return {**out, **{f"d_{name}": g for name, g in zip(wrt, grads, strict=True)}}
+
+        return both if wrt else forward
+
+    return make
+
+
+def jax_step(f: Function, wrt: Sequence[str] = ()) -> Make:
+    """``f(**arrays)`` and its vector-Jacobian product, under one jit."""
+
+    def make(a: Inputs) -> Step:
+        import jax
+        import jax.numpy as jnp
+
+        arrays = {name: jnp.asarray(array) for name, array in a.items()}
+
+        def both(arrays: dict[str, Any]) -> Mapping[str, Any]:
+            arguments = {name: x for name, x in arrays.items() if not name.startswith("d_")}
+            leaves = {name: arguments.pop(name) for name in wrt}
+
+            def of_leaves(leaves: dict[str, Any]) -> Mapping[str, Any]:
+                return f(**arguments, **leaves)
+
+            out, pull = jax.vjp(of_leaves, leaves)
+            seeds = {name: arrays.get(f"d_{name}", jnp.zeros_like(y)) for name, y in out.items()}
+            (grads,) = pull(seeds)
+            return {**out, **{f"d_{name}": g for name, g in grads.items()}}
+
+        run = jax.jit(both)
+        return lambda: jax.block_until_ready(run(arrays))
+
+    return make
