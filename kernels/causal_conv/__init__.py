@@ -18,7 +18,7 @@ from backhand.checks import check
 from backhand.kernels.bias_activation.reference import ACTIVATIONS
 from backhand.kernels.causal_conv.reference import Saved
 
-OP = Op(__name__, numpy="reference", native="native")
+OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
 
 
 def forward(

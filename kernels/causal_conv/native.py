@@ -26,7 +26,12 @@ def forward(
         step = min(dilation, x.shape[-2])  # what is beyond the sequence is beyond
         y: Array = _native.forward(x, W, b, step, _NUMBER[activation])
     else:
-        y = products.forward(x, W, b, dilation, activation, _add)
+
+        def finish(u: Array, v: Array | None, shift: int) -> Array:
+            _native.add(u, v, shift, b, _NUMBER[activation])
+            return u
+
+        y = products.forward(x, W, dilation, _add, finish)
     return y, Saved(x, W, y, dilation, activation, b is not None)
 
 
@@ -49,5 +54,5 @@ def backward(
     return dx, dW, db
 
 
-def _add(y: Array, v: Array | None, shift: int, b: Array | None, activation: str) -> None:
-    _native.add(y, v, shift, b, _NUMBER[activation])
+def _add(u: Array, v: Array, shift: int) -> None:
+    _native.add(u, v, shift, None, _NUMBER["identity"])

@@ -9,46 +9,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
 from backhand._types import Array
 
-NARROW = (
-    64  # channels up to which a loop without columns and copies beats BLAS (bench/causal_conv.py)
-)
+Add: TypeAlias = Callable[[Array, Array, int], None]  # (u, v, s): u_t += v_{t - s} in place
+Finish: TypeAlias = Callable[[Array, Array | None, int], Array]
+NARROW = 64  # channels up to which a loop without BLAS is faster (bench/causal_conv.py)
 
 
 def is_narrow(W: Array) -> bool:
     return bool(max(W.shape[1:]) <= NARROW)
 
 
-def forward(
-    x: Array, W: Array, b: Array | None, dilation: int, activation: str, add: Callable[..., Any]
-) -> Array:
-    """y; add(y, v, shift, b, activation): y_t = f(y_t + v_{t - shift} + b) in place."""
+def forward(x: Array, W: Array, dilation: int, add: Add, finish: Finish) -> Array:
+    """y; finish(u, v, shift) gives f(u_t + v_{t - shift} + b), in place or not; v may be None."""
     x, W = np.ascontiguousarray(x), np.ascontiguousarray(W)
-    y = np.empty((*x.shape[:-1], W.shape[2]), x.dtype)
-    np.matmul(_rows(x), W[0], out=_rows(y))
+    u = np.empty((*x.shape[:-1], W.shape[2]), x.dtype)
+    np.matmul(_rows(x), W[0], out=_rows(u))
     shifts = _shifts(W, dilation, x)
-    v = np.empty_like(y)
+    v = np.empty_like(u)
     for k, shift in enumerate(shifts[1:], 1):
         np.matmul(_rows(x), W[k], out=_rows(v))  # [causal_conv.1]
         if shift != shifts[-1]:
-            add(y, v, shift, None, "identity")
-    add(y, v if len(shifts) > 1 else None, shifts[-1], b, activation)  # [causal_conv.2]
-    return y
+            add(u, v, shift)
+    return finish(u, v if len(shifts) > 1 else None, shifts[-1])  # [causal_conv.2]
 
 
-def dx(da: Array, W: Array, dilation: int, add: Callable[..., Any]) -> Array:
+def dx(da: Array, W: Array, dilation: int, add: Add) -> Array:
+    """Shifts of the other sign: ``add`` looks ahead."""
     W = np.ascontiguousarray(W)
     made = np.empty((*da.shape[:-1], W.shape[1]), da.dtype)
     np.matmul(_rows(da), W[0].T, out=_rows(made))
     v = np.empty_like(made)
     for k, shift in enumerate(_shifts(W, dilation, da)[1:], 1):
         np.matmul(_rows(da), W[k].T, out=_rows(v))  # [causal_conv.5]
-        add(made, v, -shift, None, "identity")
+        add(made, v, -shift)
     return made
 
 

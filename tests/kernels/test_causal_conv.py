@@ -177,7 +177,7 @@ def test_products_in_blas(case, backend, many_channels):
     for dtype in (np.float32, np.float64):
         harness.check_contract(case, np.random.default_rng(1), case.sizes, backend, dtype)
         more_checks.check_threads(case, np.random.default_rng(6), backend, dtype)
-        for sizes in itertools.product([1, 3], [1, 4, 33], [1, 7, 33], [1, 9, 32]):
+        for sizes in itertools.product([1, 3], [1, 4, 33], [1, 7], [1, 9]):
             named = dict(zip("BTIO", sizes, strict=True))
             rng = np.random.default_rng(2)
             harness.check_backend(case, rng, named, backend, dtype, harness.LAYOUTS)

@@ -25,10 +25,17 @@ def inputs(taps, lift=0.0):
     return make
 
 
-SIZES = {"B": 2, "T": 7, "I": 3, "O": 4}
+def case(taps, dilation, activation, label, lift=0.0):
+    # db and dW may be a small difference of partial sums over B T <= 120 rows, about 8 in size.
+    return Case(
+        causal_conv, "BTIO", inputs(taps, lift), (dilation, activation), label,
+        sizes={"B": 2, "T": 7, "I": 3, "O": 4}, most={"B": 3}, scale=8.0,
+    )  # fmt: skip
+
+
 CASES = [
-    Case(causal_conv, "BTIO", inputs(3), (2, "tanh"), ", 3 taps", sizes=SIZES),
-    Case(causal_conv, "BTIO", inputs(1), (1, "identity"), ", 1 tap", sizes=SIZES),
-    Case(causal_conv, "BTIO", inputs(2), (5, "softplus"), ", 2 taps far apart", sizes=SIZES),
-    Case(causal_conv, "BTIO", inputs(4, 6.0), (3, "relu"), ", 4 taps", sizes=SIZES),
+    case(3, 2, "tanh", ", 3 taps"),
+    case(1, 1, "identity", ", 1 tap"),
+    case(2, 5, "softplus", ", 2 taps far apart"),
+    case(4, 3, "relu", ", 4 taps", lift=6.0),
 ]
