@@ -84,3 +84,40 @@ def test_threads_share_the_rows_and_give_the_same_result(backend, dtype, restore
         assert np.allclose(results[0][2], other[2], rtol=1e-6)
     for x, y in zip(results[1], results[3], strict=True):
         assert np.array_equal(x, y)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_the_pool_works_in_a_forked_process_and_from_several_threads():
+    if not bh.backends()["native"].available:
+        pytest.skip(bh.backends()["native"].reason)
+    program = """
+import os, threading
+import numpy as np
+import backhand as bh
+from backhand.kernels import bias_activation
+
+bh.set_threads(native=2)
+a = np.random.default_rng(0).standard_normal((500, 400))
+right = np.tanh(a)
+
+def work(results):
+    y = bias_activation.forward(a, None, "tanh", backend="native")[0]
+    results.append(np.allclose(y, right, rtol=1e-14))
+
+found = []
+threads = [threading.Thread(target=work, args=(found,)) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+child = os.fork()
+if child == 0:
+    work(found)
+    os._exit(0 if len(found) == 9 and all(found) else 1)
+print(os.waitpid(child, 0)[1], len(found), all(found))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["0", "8", "True"]
