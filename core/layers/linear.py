@@ -27,7 +27,11 @@ class Linear:
 
     def __call__(self, x: Array) -> tuple[Array, Callable[..., Any]]:
         check("Linear", x=(x, "... I"), W=(self.W, "I O"), b=(self.b, "O"))
-        y = x @ self.W + self.b
+        y = x @ self.W
+        if y.dtype == self.b.dtype:
+            y += self.b  # nobody else has seen y: no second array
+        else:
+            y = y + self.b
 
         def backward(dy: Array, g: Any, need_x: bool = True) -> Array | None:
             g.W.add_outer(x, dy)
