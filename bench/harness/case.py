@@ -18,6 +18,7 @@ Step = Callable[[], Mapping[str, Any]]  # does the work once; its results by nam
 Make = Callable[[Inputs], Step]
 
 BEST_PEER = "best peer"
+PARITY = 0.95  # "as fast as": a ratio of medians of at least this
 FRAMEWORKS = ("torch", "jax")
 MIXED = "mixed"  # the best backend of each op, where they differ
 
@@ -40,6 +41,7 @@ class Case:
     samples: int  # per step, for samples per second
     products: Sequence[tuple[int, int, int]] = ()  # (M, K, N) of each matrix product
     traffic: float = 0  # bytes: the least that must be read and written
+    footprint: float = 0  # bytes of all arrays, where less: some are written in place
     transcendentals: float = 0  # exp, log, tanh, ...
     floors: Mapping[str, float] = field(default_factory=dict)  # at two threads: {"best peer": 2.0}
     quick: bool = False  # part of --quick
@@ -91,16 +93,15 @@ def cases_of(module: Any) -> list[Found]:
 
 
 def select(found: Sequence[Found], names: Sequence[str], quick: bool) -> list[Found]:
-    """Cases by name (or the family before the first space or underscore that matches), or all."""
-    known = [f.case.name for f in found]
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(f"unknown case {unknown[0]!r}; there are {', '.join(known)}")
-    return [
-        f
-        for f in found
-        if (not names or f.case.name in names) and (names or not quick or f.case.quick)
-    ]
+    """Cases by their names, or all of a file by its name; without names all, or the quick ones."""
+    files = [f.module.rpartition(".")[2] for f in found]
+    for name in names:
+        if name not in files and name not in (f.case.name for f in found):
+            known = dict.fromkeys([*(f.case.name for f in found), *files])
+            raise ValueError(f"unknown case {name!r}; there are {', '.join(known)}")
+    if names:
+        return [f for f, file in zip(found, files, strict=True) if {f.case.name, file} & set(names)]
+    return [f for f in found if f.case.quick or not quick]
 
 
 def own_backends(case: Case) -> list[str]:

@@ -7,7 +7,6 @@ overlapped.  A practical limit and no proof: BLAS can be beaten at small product
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -28,12 +27,12 @@ Measure = Callable[[], dict[str, float]]
 def make_limit(case: Case, threads: int) -> Measure:
     """A function that measures the parts of the limit in seconds."""
     products = [(_product(shape), n) for shape, n in Counter(case.products).items()]
-    bandwidth = _bandwidth(case.traffic, threads) if case.traffic else None
+    bandwidth = _bandwidth(case.footprint or case.traffic, threads) if case.traffic else None
     exp = _exp()
 
     def measure() -> dict[str, float]:
         return {
-            "products": sum(n * _median_seconds(product) for product, n in products),
+            "products": sum(n * _best_seconds(product) for product, n in products),
             "memory": case.traffic / bandwidth() if bandwidth else 0.0,
             "transcendentals": case.transcendentals / (exp() * threads),
         }
@@ -41,8 +40,8 @@ def make_limit(case: Case, threads: int) -> Measure:
     return measure
 
 
-def _median_seconds(f: Callable[[], Any], least: int = 3) -> float:
-    """Median time of repeated calls."""
+def _best_seconds(f: Callable[[], Any], least: int = 3) -> float:
+    """The shortest time of repeated calls."""
     f()
     times: list[float] = []
     end = time.perf_counter() + SECONDS
@@ -50,7 +49,7 @@ def _median_seconds(f: Callable[[], Any], least: int = 3) -> float:
         start = time.perf_counter()
         f()
         times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return min(times)
 
 
 def _product(shape: tuple[int, int, int]) -> Callable[[], Any]:
@@ -62,28 +61,21 @@ def _product(shape: tuple[int, int, int]) -> Callable[[], Any]:
     return lambda: np.matmul(a, b, out=out)
 
 
-def _bandwidth(traffic: float, threads: int) -> Callable[[], float]:
-    """Bytes per second of c = a + b over arrays of about ``traffic`` bytes together.
+def _bandwidth(footprint: float, threads: int) -> Callable[[], float]:
+    """Bytes per second of a = a + b, over arrays of about ``footprint`` bytes together.
 
-    Each thread goes over a part of its own, again and again.
+    Each thread goes over a part of its own, again and again.  In place, so that no line of the
+    cache is fetched only to be overwritten.
     """
-    size = int(min(max(traffic, SMALLEST), LARGEST)) // (3 * 4 * threads)
-    parts = [[np.ones(size, np.float32) for _ in range(3)] for _ in range(threads)]
+    size = int(min(max(footprint, SMALLEST), LARGEST)) // (2 * 4 * threads)
+    parts = [[np.zeros(size, np.float32) + n for n in (1, 0)] for _ in range(threads)]
     pool = ThreadPoolExecutor(threads)
 
-    def go_over(part: list[Any], times: int) -> None:
-        a, b, c = part
-        for _ in range(times):
-            np.add(a, b, out=c)
+    def rate(part: list[Any]) -> float:
+        a, b = part
+        return 12 * size / _best_seconds(lambda: np.add(a, b, out=a))
 
-    def measure() -> float:
-        once = _median_seconds(lambda: go_over(parts[0], 1))
-        times = max(3, int(SECONDS / once))
-        start = time.perf_counter()
-        list(pool.map(go_over, parts, [times] * threads))
-        return 12 * size * times * threads / (time.perf_counter() - start)
-
-    return measure
+    return lambda: sum(pool.map(rate, parts))
 
 
 def _exp() -> Callable[[], float]:
@@ -95,4 +87,4 @@ def _exp() -> Callable[[], float]:
         exp = _native.vec_math.exp
     else:
         exp = np.exp
-    return lambda: x.size / _median_seconds(lambda: exp(x))
+    return lambda: x.size / _best_seconds(lambda: exp(x))

@@ -26,8 +26,6 @@ def thread_environment(threads: int) -> dict[str, str]:
     names = ("OPENBLAS", "OMP", "MKL")
     limits = {f"{name}_NUM_THREADS": str(threads) for name in names}
     limits["NPROC"] = str(threads)  # the size of XLA's pool
-    if threads == 1:
-        limits["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     limits["JAX_PLATFORMS"] = "cpu"
     limits["CUDA_VISIBLE_DEVICES"] = ""
     return limits
