@@ -274,7 +274,7 @@ void causal_conv_add(REAL* y, const REAL* v, long shift, const REAL* b, Activati
     const bool more = b || f != IDENTITY;
     const double ns = COPY_NS + (more ? ACTIVATION_NS : 0.0);
     bh_parallel(bh_split(sequences * steps, ns * double(cols)), [&](long row, long end, int) {
-        for (long t = row % steps; row < end; ++row, t = t + 1 < steps ? t + 1 : 0) {
+        for (long t = row < end ? row % steps : 0; row < end; ++row, t = t + 1 < steps ? t + 1 : 0) {
             REAL* out = y + row * cols;
             if (v && t >= shift && t - shift < steps) add_row(out, v + (row - shift) * cols, cols);
             if (more) finish(f, out, bias, 1, cols);
