@@ -116,8 +116,7 @@ class Op:
                 return "numpy"
             on_device = on_device or is_device_array(a)
         asked = backend or _asked_for.get()
-        variable = os.environ.get("BACKHAND_BACKEND") or None
-        name = asked or variable
+        name = asked or os.environ.get("BACKHAND_BACKEND") or None
         if on_device and name is None:
             name = "cuda"
         if on_device != (name == "cuda"):

@@ -41,11 +41,9 @@ def _bits(typing: Any, value: Any) -> Any:
 
 
 @_inner
-def _exp(x: Any) -> Any:
-    x = F(89) if x > F(89) else x
-    x = F(-104) if x < F(-104) else x
+def _reduce(x: Any) -> Any:
+    """(n, expm1 r) with x = n log 2 + r and |r| <= log(2) / 2."""
     shifted = x * F(1.44269504) + F(12582912)  # adding 1.5 * 2**23 rounds to integers
-    n = I(_bits(shifted) - I(0x4B400000))
     whole = shifted - F(12582912)
     r = x - whole * F(0.693359375) + whole * F(2.12194440e-4)
     p = F(1.9875691500e-4)
@@ -54,9 +52,22 @@ def _exp(x: Any) -> Any:
     p = p * r + F(4.1665795894e-2)
     p = p * r + F(1.6666665459e-1)
     p = p * r + F(5.0000001201e-1)
+    return I(_bits(shifted) - I(0x4B400000)), p * (r * r) + r
+
+
+@_inner
+def _power(n: Any) -> Any:
+    """2**n for n in [-126, 128]; the last is infinity."""
+    return _float(I((n + I(127)) << I(23)))
+
+
+@_inner
+def _exp(x: Any) -> Any:
+    x = F(89) if x > F(89) else x
+    x = F(-104) if x < F(-104) else x
+    n, p = _reduce(x)
     half = I(n >> I(1))
-    y = p * (r * r) + r + F(1)
-    return y * _float(I((half + I(127)) << I(23))) * _float(I((n - half + I(127)) << I(23)))
+    return (p + F(1)) * _power(half) * _power(I(n - half))
 
 
 @_inner
@@ -112,16 +123,24 @@ def _log1p_unit(e: Any) -> Any:
 @_inner
 def _tanh(x: Any) -> Any:
     a = -x if x < F(0) else x
-    q = a * a
-    p = F(-5.70498872745e-3)
-    p = p * q + F(2.06390887954e-2)
-    p = p * q - F(5.37397155531e-2)
-    p = p * q + F(1.33314422036e-1)
-    p = p * q - F(3.33332819422e-1)
-    near = p * q * a + a
-    far = F(1) - F(2) / (_exp(F(2) * a) + F(1))
-    y = near if a < F(0.625) else far
+    n, p = _reduce(F(19) if a > F(9.5) else a + a)
+    s = _power(n)
+    e = s * p + (s - F(1))
+    y = e / (e + F(2))
     return _float(I(_bits(y) | I(_bits(x) & I(-2147483648))))  # keeps -0
+
+
+@_inner
+def _sigmoid(x: Any) -> Any:
+    y = F(89) if x < F(-89) else -x
+    y = F(-87) if y < F(-87) else y
+    n, p = _reduce(y)
+    return F(1) / (F(1) + _power(n) * (p + F(1)))
+
+
+@_inner
+def _sigmoid_double(x: Any) -> Any:
+    return 1.0 / (1.0 + math.exp(-x))
 
 
 def _by_type(single: Any, double: Callable[[float], float]) -> Any:
@@ -142,13 +161,7 @@ expm1 = _by_type(_expm1, math.expm1)
 log = _by_type(_log, math.log)
 log1p_unit = _by_type(_log1p_unit, math.log1p)  # log(1 + e) for e in [0, 1]
 tanh = _by_type(_tanh, math.tanh)
-
-
-@_inner
-def sigmoid(x: Any) -> Any:
-    """1 / (1 + exp(-x)), exact in both tails."""
-    one = type(x)(1)
-    return one / (one + exp(-x))
+sigmoid = _by_type(_sigmoid, _sigmoid_double)  # 1 / (1 + exp(-x)), exact in both tails
 
 
 @_inner

@@ -24,3 +24,15 @@
 #else
 #define BH_RESTRICT __restrict__
 #endif
+
+// Before a loop whose iterations read nothing that another one writes, where outputs may lie on
+// inputs: it is vectorised without a look at the addresses.
+#if defined(__clang__)
+#define BH_IVDEP _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define BH_IVDEP _Pragma("GCC ivdep")
+#elif defined(_MSC_VER)
+#define BH_IVDEP __pragma(loop(ivdep))
+#else
+#define BH_IVDEP
+#endif

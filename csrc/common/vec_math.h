@@ -1,6 +1,6 @@
 // Elementary functions that a compiler can vectorise: float by branch-free polynomials (exp and
-// log to 1 ulp, sigmoid and softplus to 3, the others to 2), double by the library.  Overflow,
-// underflow, infinities and NaN come out as in the library.  Proven in
+// log to 1 ulp, tanh and sigmoid to 2.5, softplus to 3, the others to 2), double by the library.
+// Overflow, underflow, infinities and NaN come out as in the library.  Proven in
 // tests/kernels/test_vec_math.py.
 #pragma once
 
@@ -24,12 +24,14 @@ BH_HD float bh_scale(float x, int n) {
     return x * bh_from_bits((half + 127) << 23) * bh_from_bits((n - half + 127) << 23);
 }
 
-// exp x = 2**n exp r with |r| <= log(2) / 2.
-BH_HD float bh_exp(float x) {
-    x = x > 89.0f ? 89.0f : x;
-    x = x < -104.0f ? -104.0f : x;
+// x = n log 2 + r with |r| <= log(2) / 2: exp x = 2**n (1 + expm1 r).
+struct BhReduced {
+    int n;
+    float expm1;
+};
+
+BH_HD BhReduced bh_reduce(float x) {
     const float shifted = x * 1.44269504f + 12582912.0f;  // adding 1.5 * 2**23 rounds to integers
-    const int n = bh_to_bits(shifted) - 0x4B400000;
     const float whole = shifted - 12582912.0f;
     const float r = x - whole * 0.693359375f + whole * 2.12194440e-4f;
     float p = 1.9875691500e-4f;
@@ -38,7 +40,17 @@ BH_HD float bh_exp(float x) {
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    return bh_scale(p * (r * r) + r + 1.0f, n);
+    return {bh_to_bits(shifted) - 0x4B400000, p * (r * r) + r};
+}
+
+// 2**n for n in [-126, 128]; the last is infinity.
+BH_HD float bh_power(int n) { return bh_from_bits((n + 127) << 23); }
+
+BH_HD float bh_exp(float x) {
+    x = x > 89.0f ? 89.0f : x;
+    x = x < -104.0f ? -104.0f : x;
+    const BhReduced e = bh_reduce(x);
+    return bh_scale(e.expm1 + 1.0f, e.n);
 }
 
 // exp x - 1, also for small x.
@@ -91,18 +103,22 @@ BH_HD float bh_log1p_unit(float e) {
     return p * q * s + 2.0f * s;
 }
 
+// expm1(2 a) / (expm1(2 a) + 2) with a = |x|; from 9.5 on it is 1.
 BH_HD float bh_tanh(float x) {
     const float a = x < 0.0f ? -x : x;
-    const float q = a * a;
-    float p = -5.70498872745e-3f;
-    p = p * q + 2.06390887954e-2f;
-    p = p * q - 5.37397155531e-2f;
-    p = p * q + 1.33314422036e-1f;
-    p = p * q - 3.33332819422e-1f;
-    const float near = p * q * a + a;
-    const float far = 1.0f - 2.0f / (bh_exp(2.0f * a) + 1.0f);
-    const float y = a < 0.625f ? near : far;
+    const BhReduced e = bh_reduce(a > 9.5f ? 19.0f : a + a);
+    const float s = bh_power(e.n);
+    const float expm1 = s * e.expm1 + (s - 1.0f);
+    const float y = expm1 / (expm1 + 2.0f);
     return bh_from_bits(bh_to_bits(y) | (bh_to_bits(x) & int(0x80000000u)));  // keeps -0
+}
+
+// 1 / (1 + exp(-x)), exact in both tails; below 4e-39 it is 0.
+BH_HD float bh_sigmoid(float x) {
+    float y = x < -89.0f ? 89.0f : -x;
+    y = y < -87.0f ? -87.0f : y;
+    const BhReduced e = bh_reduce(y);
+    return 1.0f / (1.0f + bh_power(e.n) * (e.expm1 + 1.0f));
 }
 
 BH_HD double bh_exp(double x) { return std::exp(x); }
@@ -110,12 +126,7 @@ BH_HD double bh_expm1(double x) { return std::expm1(x); }
 BH_HD double bh_log(double x) { return std::log(x); }
 BH_HD double bh_log1p_unit(double x) { return std::log1p(x); }
 BH_HD double bh_tanh(double x) { return std::tanh(x); }
-
-// 1 / (1 + exp(-x)), exact in both tails.
-template <typename REAL>
-BH_HD REAL bh_sigmoid(REAL x) {
-    return REAL(1) / (REAL(1) + bh_exp(-x));
-}
+BH_HD double bh_sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
 // log(1 + exp x) = max(x, 0) + log(1 + exp(-|x|)).
 template <typename REAL>

@@ -26,7 +26,7 @@ from backhand.backend import Op
 from backhand.checks import check
 from backhand.kernels.lstm_step.reference import Saved
 
-OP = Op(__name__, numpy="reference")
+OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
 
 
 def forward(
@@ -45,6 +45,7 @@ def forward(
     if out is not None:
         arrays |= {"out[0] (h)": (out[0], "... H"), "out[1] (c)": (out[1], "... H")}
         arrays["out[2] (gates)"] = (out[2], "... G")
+        _contiguous(out)
     sizes = check("lstm_step", **arrays)
     if sizes["G"] != 4 * sizes["H"]:
         raise ValueError(
@@ -68,8 +69,15 @@ def backward(
                 f"lstm_step: out must hold {len(expected)} arrays, (da, dc_prev) and with a "
                 f"mask dh_prev, got {len(out)}"
             )
+        _contiguous(out)
         arrays["gates"] = (saved.gates, "... G")
         arrays |= {f"out[{n}]": (out[n], pattern) for n, pattern in enumerate(expected)}
     check("lstm_step", **arrays)
     module = OP.pick(backend, dh, dc, saved.gates, saved.c)
     return module.backward(dh, dc, saved, out)  # type: ignore[no-any-return]
+
+
+def _contiguous(out: tuple[Array, ...]) -> None:
+    for n, array in enumerate(out):
+        if not array.flags.c_contiguous:
+            raise ValueError(f"lstm_step: out[{n}] must be contiguous")

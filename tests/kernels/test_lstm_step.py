@@ -159,3 +159,8 @@ def test_wrong_arguments_are_named():
         lstm_step.backward(h, c, saved, out=(a, c, h))
     with pytest.raises(ValueError, match=r"out\[2\] \(gates\) must have shape"):
         lstm_step.forward(a, c_prev, out=(h, c, c))
+    wide = np.empty((6, 2 * c.shape[-1]))[:, ::2]
+    with pytest.raises(ValueError, match=r"out\[1\] must be contiguous"):
+        lstm_step.forward(a, c_prev, out=(h, wide, a))
+    with pytest.raises(ValueError, match=r"out\[1\] must be contiguous"):
+        lstm_step.backward(h, c, saved, out=(a, wide))
