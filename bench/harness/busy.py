@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 ALLOWED = 0.3  # cores
+PROC = Path("/proc")
 
 
 def available() -> bool:
     """Only Linux tells."""
-    return Path("/proc/stat").exists()
+    return (PROC / "stat").exists()
 
 
 class Watch:
@@ -27,7 +28,7 @@ class Watch:
 
 def _others() -> int:
     # user, nice, system, idle, iowait, irq, softirq, steal
-    fields = [int(word) for word in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    fields = [int(word) for word in (PROC / "stat").read_text().split("\n")[0].split()[1:9]]
     return sum(fields) - fields[3] - fields[4] - _own()
 
 
@@ -35,7 +36,7 @@ def _own() -> int:
     """Ticks of this process and its descendants, those that ended included."""
     ticks: dict[int, int] = {}
     parents: dict[int, int] = {}
-    for folder in Path("/proc").iterdir():
+    for folder in PROC.iterdir():
         if not folder.name.isdigit():
             continue
         try:

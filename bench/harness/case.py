@@ -112,14 +112,19 @@ def own_backends(case: Case) -> list[str]:
     return [*([MIXED] if len(best) > 1 else []), *able]
 
 
-def implementations(case: Case, frameworks: Sequence[str]) -> list[Implementation]:
-    """Our backends first, then the peers that are asked for, then other forms."""
+def implementations(
+    case: Case, frameworks: Sequence[str], backend: str | None = None
+) -> list[Implementation]:
+    """All that will be measured: of ours one backend or all, of the peers those asked for."""
+    able = own_backends(case)
+    if backend is not None and backend not in able:
+        raise ValueError(f"{case.name} has no {backend} form here, only {', '.join(able)}")
     found: list[Implementation] = []
     for key in case.implementations:
         first, _, rest = key.partition(" ")
         if first == "backhand":
-            for backend in own_backends(case):
-                found.append(Implementation(f"{backend} {rest}".strip(), key, backend, True))
+            for name in [backend] if backend else able:
+                found.append(Implementation(f"{name} {rest}".strip(), key, name, True))
         else:
             found.append(Implementation(key, key, first, False))
     return [i for i in found if i.framework is None or i.framework in frameworks]

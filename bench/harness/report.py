@@ -21,13 +21,13 @@ FLOOR_THREADS = 2  # floors are stated for two threads
 Record = dict[str, Any]
 
 
-def record(measured: Measured, backend: str | None) -> Record:
-    """One entry of the JSON report; ``backend`` None takes our fastest."""
+def record(measured: Measured) -> Record:
+    """One entry of the JSON report; ``backend`` is our fastest."""
     case = measured.case
     columns = {c.label: c for c in measured.columns if c.label in measured.blocks}
     rows = {label: _implementation(measured, label) for label in columns}
     median = {label: row["seconds_median"] for label, row in rows.items()}
-    ours = [label for label, c in columns.items() if c.ours and backend in (None, c.group)]
+    ours = [label for label, c in columns.items() if c.ours]
     best = min(ours, key=lambda label: median[label])
     peers = [label for label, c in columns.items() if c.framework]
     best_peer = min(peers, key=lambda label: median[label], default=None)

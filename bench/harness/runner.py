@@ -19,6 +19,7 @@ from backhand.bench.harness.case import Case, Found, Implementation, Inputs, imp
 from backhand.bench.harness.process import Process, Processes, WorkerError
 from backhand.threads import blas_threads
 
+BLOCK = 0.25  # seconds of steps
 PAUSE = 0.25  # seconds before each block, until the threads of the one before sleep
 REJECTED = 3  # rejected rounds for each round that is wanted, then the run is refused
 REST = 2.0  # seconds after a rejected round
@@ -33,9 +34,9 @@ class Settings:
     """How a run is made."""
 
     peers: Sequence[str] = ()
+    backend: str | None = None  # of ours; None for all
     threads: Sequence[int] = (1, 2)
     rounds: int = 5
-    block: float = 0.25  # seconds
     accept_busy: bool = False
     peer_python: Path | str = sys.executable
     say: Callable[[str], None] = lambda text: None
@@ -68,6 +69,8 @@ class Measured:
 
 def run(found: Sequence[Found], settings: Settings) -> Iterator[Measured]:
     """All cases at all numbers of threads, one by one."""
+    for case in found:
+        implementations(case.case, settings.peers, settings.backend)  # raises where one is missing
     wait_until_quiet(settings)
     with blas_threads(1), tempfile.TemporaryDirectory(prefix="backhand-bench-") as folder:
         for threads in settings.threads:
@@ -81,7 +84,7 @@ def measure(
 ) -> Measured:
     """One case: prepare, compare, then rounds of blocks."""
     case = found.case
-    result = Measured(case, threads, implementations(case, settings.peers))
+    result = Measured(case, threads, implementations(case, settings.peers, settings.backend))
     where = {"module": found.module, "file": found.file, "name": case.name}
     title = f"{case.name}, {threads} thread{'s' if threads > 1 else ''}"
     settings.say(f"{title}: preparing")
@@ -167,7 +170,7 @@ def rounds(result: Measured, ready: dict[str, Process], limit: Process, settings
             time.sleep(PAUSE)
             before = calibrate()
             watch, start = busy.Watch() if busy.available() else None, time.perf_counter()
-            row[label] = process.call("block", label=label, seconds=settings.block)
+            row[label] = process.call("block", label=label, seconds=BLOCK)
             if watch is not None:
                 loudest = max(loudest, watch.cores(time.perf_counter() - start))
             row[label]["calibration"] = (before + calibrate()) / 2

@@ -32,9 +32,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--peers", metavar="NAMES", help="torch,jax; none for our backends alone; default: all here"
     )
-    parser.add_argument(
-        "--backend", metavar="NAME", help="whose ratio is reported; default: our fastest"
-    )
+    parser.add_argument("--backend", metavar="NAME", help="measure this one of ours; default: all")
     parser.add_argument(
         "--quick", action="store_true", help="the cases with a floor, at two threads"
     )
@@ -76,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         refusal = error
     if measured:
         about = conditions(measured[-1].versions)
-        records = [record(one, args.backend) for one in measured]
+        records = [record(one) for one in measured]
         text = markdown(records, [c for one in measured for c in one.columns], about)
         records = [r | {"conditions": about} for r in records]
         if out is not None:
@@ -94,6 +92,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     if args.rounds < 1:
         raise ValueError(f"--rounds must be at least 1, got {args.rounds}")
     return Settings(
+        backend=args.backend,
         peers=_peers(args.peers, args.peer_python),
         threads=_threads(args.threads, args.quick),
         rounds=args.rounds,
