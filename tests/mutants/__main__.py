@@ -1,0 +1,179 @@
+"""python -m tests.mutants [OP ...] [--only reference|native] [--jobs N]"""
+
+import argparse
+import os
+import resource
+import sys
+import time
+import tomllib
+from collections import Counter
+from importlib import import_module
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import spec_from_file_location, spec_from_loader
+from pathlib import Path
+from typing import NamedTuple
+
+from hypothesis import Phase, settings
+from threadpoolctl import threadpool_limits
+
+from tests.mutants import build, checks
+from tests.mutants.python_mutants import python_mutants
+
+ROOT = Path(__file__).parents[2]
+WORK = ROOT / "build" / "mutants"
+REQUIRED = 0.95
+SECONDS = 60  # of computing; a mutant that does not end is noticed
+PATIENCE = 900  # seconds on the clock, for one that waits for ever
+
+
+class Job(NamedTuple):
+    op: str
+    kind: str  # "reference" or "native"
+    file: str
+    line: int
+    code: str
+    change: str
+    start: object  # puts the mutant in place, in the child
+
+
+def reference_jobs(op):
+    file = ROOT / "kernels" / op / "reference.py"
+    name = f"backhand.kernels.{op}.reference"
+    for mutant in python_mutants(file, file.read_text()):
+
+        def start(source=mutant.source):
+            class Loader:
+                def create_module(self, spec):
+                    return None
+
+                def exec_module(self, module):
+                    exec(compile(source, str(file), "exec"), module.__dict__)
+
+            checks.exchange(name, lambda n, path: spec_from_loader(n, Loader(), origin=str(file)))
+
+        shown = str(file.relative_to(ROOT))
+        yield Job(op, "reference", shown, mutant.line, mutant.code, mutant.change, start)
+
+
+def native_jobs(op, compiled):
+    found = build.cpp_mutants(op, WORK / op, compiled)
+    for name, site in found.unbuildable:
+        print(f"  left out, as it does not compile: csrc/{op}/{name}:{site.line} {site.change}")
+
+    def start(number):
+        os.environ["BH_MUTANT"] = str(number)
+        make = lambda n, path: spec_from_file_location(  # noqa: E731
+            n, found.module, loader=ExtensionFileLoader(n, str(found.module))
+        )
+        checks.exchange("backhand._native", make)
+
+    yield Job(op, "native", f"csrc/{op}", 0, "", "none", lambda: start(0))
+    for number, (name, site) in found.sites.items():
+        place = f"csrc/{op}/{name}"
+        begin = lambda number=number: start(number)  # noqa: E731
+        yield Job(op, "native", place, site.line, site.code, site.change, begin)
+
+
+def child(job):
+    """1 where the checks notice, 0 where the mutant survives."""
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    null = os.open(os.devnull, os.O_WRONLY)
+    if not os.environ.get("BACKHAND_MUTANTS_SHOW"):
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+    # No shrinking, and nothing is remembered for the tests of the right code.
+    quick = {"database": None, "derandomize": True, "phases": list(Phase)[:3]}
+    settings.register_profile("mutants", **quick)
+    settings.load_profile("mutants")
+    status = 1
+    try:
+        job.start()
+        backend = "numpy" if job.kind == "reference" else "native"
+        status = int(checks.notices(backend, job.op))
+    finally:
+        os._exit(status)
+
+
+def run(jobs, parallel):
+    """(job, whether it was noticed), each in a forked child."""
+    running, waiting = {}, list(jobs)[::-1]
+    while running or waiting:
+        while waiting and len(running) < parallel:
+            job = waiting.pop()
+            sys.stdout.flush()
+            pid = os.fork()
+            if pid == 0:
+                child(job)
+            running[pid] = job, time.monotonic()
+        for pid, (job, started) in list(running.items()):
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if not done and time.monotonic() - started > PATIENCE:
+                os.kill(pid, 9)
+                os.waitpid(pid, 0)
+                done, status = pid, 1
+            if done:
+                del running[pid]
+                yield job, status != 0
+        time.sleep(0.01)
+
+
+def equivalents():
+    """{(file, line of code, change): reason}"""
+    text = (Path(__file__).parent / "equivalent.toml").read_text()
+    return {
+        (entry["file"], entry["code"], change): entry["reason"]
+        for entry in tomllib.loads(text).get("equivalent", [])
+        for change in entry["changes"]
+    }
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants")
+    parser.add_argument("ops", metavar="OP", nargs="*")
+    parser.add_argument("--only", choices=["reference", "native"])
+    parser.add_argument("--jobs", type=int, default=2)
+    args = parser.parse_args(arguments)
+    for name in ("numba", "numpy", "pytest", "scipy.stats"):
+        import_module(name)  # once, for all children
+    threadpool_limits(limits=1)  # the jobs share the cores
+    began = time.monotonic()
+    ops = args.ops or sorted(path.parent.name for path in ROOT.glob("kernels/*/reference.py"))
+    native = [op for op in ops if (ROOT / "csrc" / op / "cpu.cpp").exists()]
+    compiled = build.objects(WORK / "objects") if native and args.only != "reference" else []
+    reasons, excused = equivalents(), []
+    total, noticed, survivors = Counter(), Counter(), []
+    for op in ops:
+        jobs = []
+        if args.only != "native":
+            nothing = Job(op, "reference", f"kernels/{op}", 0, "", "none", lambda: None)
+            jobs += [nothing, *reference_jobs(op)]
+        if op in native and args.only != "reference":
+            jobs += native_jobs(op, compiled)
+        for job, seen in run(jobs, args.jobs):
+            if job.change == "none":
+                if seen:
+                    raise SystemExit(f"{op}: the checks fail without any mutant ({job.kind})")
+                continue
+            reason = reasons.get((job.file, job.code, job.change))
+            if not seen and reason:
+                excused.append((job, reason))
+                continue
+            total[op, job.kind] += 1
+            noticed[op, job.kind] += seen
+            if not seen:
+                survivors.append(job)
+        for kind in ("reference", "native"):
+            if total[op, kind]:
+                print(f"{op:24} {kind:10} {noticed[op, kind]:4} of {total[op, kind]:4}", flush=True)
+    for job, reason in excused:
+        print(f"equivalent: {job.file}:{job.line}: {job.change}: {reason}")
+    for job in survivors:
+        print(f"SURVIVED: {job.file}:{job.line}: {job.change}:  {job.code}")
+    score = noticed.total() / max(1, total.total())
+    minutes = (time.monotonic() - began) / 60
+    print(f"{noticed.total()} of {total.total()} mutants noticed: {score:.1%}, {minutes:.1f} min")
+    return int(score < REQUIRED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

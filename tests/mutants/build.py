@@ -1,0 +1,105 @@
+"""A module with every mutant of one op's C++ kernel; the other ops as they are."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.mutants.cpp_mutants import Site, cpp_sites, with_mutants
+
+ROOT = Path(__file__).parents[2]
+FLAGS = [
+    "-std=c++17", "-O1", "-fPIC", "-fvisibility=hidden", "-DBH_NO_CLONES", "-w",
+    "-fno-math-errno", "-fno-trapping-math",
+]  # fmt: skip
+LIST = """
+extern "C" __attribute__((visibility("default"))) int bh_mutants(int* ids) {
+    for (int i = 0; i < bh_count; ++i) ids[i] = bh_ids[i];
+    return bh_count;
+}
+"""
+
+
+class CppMutants(NamedTuple):
+    module: Path
+    sites: dict[int, tuple[str, Site]]  # by number: file, site
+    unbuildable: list[tuple[str, Site]]  # left out, as g++ refuses them
+
+
+def run(command, **options):
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+def objects(folder):
+    """The module's object files, compiled as in a release; only what changed is compiled."""
+    import pybind11
+
+    folder.mkdir(parents=True, exist_ok=True)
+    cmake = ["cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja"]
+    cmake += [
+        "-DCMAKE_BUILD_TYPE=Release",
+        f"-DPython_EXECUTABLE={sys.executable}",
+        f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
+    ]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for command in (cmake, ["cmake", "--build", str(folder)]):
+        done = run(command, env={**os.environ, "PATH": path})
+        if done.returncode:
+            raise SystemExit(done.stdout + done.stderr)
+    return sorted(folder.glob("CMakeFiles/_native.dir/**/*.o"))
+
+
+def cpp_mutants(op, folder, compiled):
+    """Compile ``csrc/<op>`` with all of its mutants and link it with the ``compiled`` rest."""
+    source = ROOT / "csrc" / op
+    files = [*sorted(source.glob("*_math.h")), source / "cpu.cpp"]
+    sites = {}
+    for file in files:
+        for site in cpp_sites(file.read_text()):
+            sites[len(sites) + 1] = (file.name, site)
+    place = folder / "csrc" / op
+    place.mkdir(parents=True, exist_ok=True)
+    compiler = os.environ.get("CXX", "g++")
+    target, unbuildable = folder / "cpu.o", []
+    contract = "off" if op == "philox" else "fast"
+    for _ in range(12):
+        for file in files:
+            text = file.read_text()
+            here = {n: site for n, (name, site) in sites.items() if name == file.name}
+            text = with_mutants(text, here)
+            # Before everything else, but with the lines numbered as they are.
+            text = f'#include "{Path(__file__).parent / "bh_mutant.h"}"\n#line 1\n{text}'
+            (place / file.name).write_text(text + (LIST if file.name == "cpu.cpp" else ""))
+        command = [compiler, *FLAGS, f"-ffp-contract={contract}", "-c", str(place / "cpu.cpp")]
+        include = [f"-I{folder / 'csrc'}", f"-I{ROOT / 'csrc'}"]
+        done = run([*command, *include, "-o", str(target)])
+        if done.returncode == 0:
+            break
+        bad = refused(done.stderr, place)
+        removed = [n for n, (name, site) in sites.items() if (name, site.line) in bad]
+        if not removed:
+            raise SystemExit(f"csrc/{op} does not compile with mutants:\n{done.stderr}")
+        unbuildable += [sites.pop(n) for n in removed]
+    module = folder / "_native.so"
+    rest = [str(o) for o in compiled if f"csrc/{op}/" not in str(o)]
+    done = run([compiler, "-shared", "-pthread", "-o", str(module), str(target), *rest])
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return CppMutants(module, {n: sites[n] for n in listed(module)}, unbuildable)
+
+
+def refused(messages, place):
+    """(file, line) of every error in the mutated files."""
+    found = re.findall(r"^(\S+?):(\d+):\d+: (?:fatal )?error", messages, re.M)
+    found += re.findall(r"^(\S+?):(\d+):\d+:   required from", messages, re.M)
+    return {(Path(file).name, int(line)) for file, line in found if Path(file).parent == place}
+
+
+def listed(module):
+    """The mutants that change a float, in order; asked elsewhere, as it is loaded only once."""
+    ask = "import ctypes, sys; ids = (ctypes.c_int * 100_000)()\n"
+    ask += "print(*ids[: ctypes.CDLL(sys.argv[1]).bh_mutants(ids)])"
+    done = run([sys.executable, "-c", ask, str(module)], check=True)
+    return sorted(map(int, done.stdout.split()))

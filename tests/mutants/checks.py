@@ -1,0 +1,74 @@
+"""The op's own checks, run in a child process on a mutant: what they do not notice survives."""
+
+import contextlib
+import io
+import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+TESTS = ROOT / "tests" / "kernels"
+LARGER = 37  # not a multiple of any vector's width
+
+
+class Exchanged:
+    """Finds one module elsewhere: {name: (source, file)} for Python, {name: file} for C++."""
+
+    def __init__(self, name, make):
+        self.name, self.make = name, make
+
+    def find_spec(self, name, path, target=None):
+        if name != self.name:
+            return None
+        return self.make(name, path)
+
+
+def exchange(name, make):
+    sys.meta_path.insert(0, Exchanged(name, make))
+
+
+def notices(backend, op):
+    """Whether a check of the op fails on what is importable now; quick ones first."""
+    return quickly(backend, op) or by_tests(backend, op)
+
+
+def quickly(backend, op):
+    if find_spec(f"tests.kernels.cases.{op}") is None:
+        return False
+    try:
+        with np.errstate(all="ignore"):
+            harness = import_module("tests.kernels.harness")
+            harness.available = lambda case: [n for n in ("numpy", backend) if n in case.backends]
+            for case in import_module(f"tests.kernels.cases.{op}").CASES:
+                rng = np.random.default_rng(0)
+                if backend == "numpy":
+                    harness.check_gradient(case, rng, case.sizes)
+                    continue
+                larger = {n: min(LARGER, case.most.get(n, LARGER)) for n in case.letters}
+                larger = {n: max(case.least.get(n, 1), size) for n, size in larger.items()}
+                for sizes in (case.sizes, larger):
+                    harness.check_backend(case, rng, sizes, backend, np.float64)
+    except Exception:
+        return True
+    return False
+
+
+def by_tests(backend, op):
+    """The harness by pytest, and every test file that speaks of the op."""
+    import pytest
+
+    named = "" if backend == "numpy" else f" and {backend}"
+    every = TESTS / "test_every_op.py"
+    files = sorted(set(TESTS.glob("test_*.py")) - {every})
+    own = [str(path) for path in files if op in path.read_text()]
+    runs = [[str(every), "-k", f"({op}{named}) and not wrong_back"]]
+    runs[:0] = [own] if own else []
+    quiet = ["-x", "-q", "-p", "no:cacheprovider"]
+    show = os.environ.get("BACKHAND_MUTANTS_SHOW")
+    with contextlib.nullcontext() if show else contextlib.redirect_stdout(io.StringIO()):
+        # 5: no test was selected, as for an op without a backward.
+        return any(pytest.main([*quiet, *run]) not in (0, 5) for run in runs)
