@@ -1,4 +1,5 @@
 # make demo    train a model on real digits and look at it; make test    run every test.
+# make mutants spoil each formula and see that the checks of its op notice.
 # Both create .venv on their first run.  PYTHON names another interpreter (3.11 or newer).
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BUILD := pyproject.toml setup.py CMakeLists.txt $(shell find csrc bindings -name
 NATIVE := $(BIN)/python -c \
   'import backhand; print("compiled kernels:", backhand.backends()["native"].reason)'
 
-.PHONY: demo test lint types clean
+.PHONY: demo test mutants lint types clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-app
@@ -26,6 +27,9 @@ demo: $(VENV)/installed-app
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest
+
+mutants: $(VENV)/installed-test
+	$(BIN)/python -m tests.mutants
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

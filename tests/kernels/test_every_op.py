@@ -14,7 +14,8 @@ from backhand import kernels
 from backhand.backend import backends
 from tests.kernels import harness, more_checks
 from tests.kernels.cases import MODULES
-from tests.kernels.harness import LAYOUTS, needs
+from tests.kernels.harness import needs
+from tests.kernels.layouts import LAYOUTS
 
 NO_BACKWARD = {"adam", "philox"}  # test_adam.py, test_philox.py
 # Around the widths of vectors, and with a remainder after them.
@@ -76,6 +77,13 @@ def test_gradient_by_complex_step(case, backend, data):
     needs(backend)
     sizes = draw_sizes(case, data, st.integers(1, 5))
     harness.check_gradient(case, generator(data), sizes, backend)
+
+
+@each_backend
+def test_gradient_at_the_usual_sizes(case, backend):
+    """There, no gradient may vanish."""
+    needs(backend)
+    harness.check_gradient(case, np.random.default_rng(0), case.sizes, backend)
 
 
 @each_backend
