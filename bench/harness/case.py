@@ -113,12 +113,17 @@ def own_backends(case: Case) -> list[str]:
 
 
 def implementations(
-    case: Case, frameworks: Sequence[str], backend: str | None = None
+    case: Case, frameworks: Sequence[str], backend: str | None = None, quick: bool = False
 ) -> list[Implementation]:
-    """All that will be measured: of ours one backend or all, of the peers those asked for."""
+    """All that will be measured: of ours one backend or all, of the peers those asked for.
+
+    ``quick`` leaves our NumPy out where there is another backend.
+    """
     able = own_backends(case)
     if backend is not None and backend not in able:
         raise ValueError(f"{case.name} has no {backend} form here, only {', '.join(able)}")
+    if quick and len(able) > 1:
+        able.remove("numpy")
     found: list[Implementation] = []
     for key in case.implementations:
         first, _, rest = key.partition(" ")

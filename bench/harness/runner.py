@@ -35,6 +35,7 @@ class Settings:
 
     peers: Sequence[str] = ()
     backend: str | None = None  # of ours; None for all
+    quick: bool = False
     threads: Sequence[int] = (1, 2)
     rounds: int = 5
     accept_busy: bool = False
@@ -69,8 +70,8 @@ class Measured:
 
 def run(found: Sequence[Found], settings: Settings) -> Iterator[Measured]:
     """All cases at all numbers of threads, one by one."""
-    for case in found:
-        implementations(case.case, settings.peers, settings.backend)  # raises where one is missing
+    for one in found:
+        columns(one.case, settings)  # raises where the backend is missing
     wait_until_quiet(settings)
     with blas_threads(1), tempfile.TemporaryDirectory(prefix="backhand-bench-") as folder:
         for threads in settings.threads:
@@ -79,12 +80,16 @@ def run(found: Sequence[Found], settings: Settings) -> Iterator[Measured]:
                     yield measure(case, threads, processes, Path(folder), settings)
 
 
+def columns(case: Case, settings: Settings) -> list[Implementation]:
+    return implementations(case, settings.peers, settings.backend, settings.quick)
+
+
 def measure(
     found: Found, threads: int, processes: Processes, folder: Path, settings: Settings
 ) -> Measured:
     """One case: prepare, compare, then rounds of blocks."""
     case = found.case
-    result = Measured(case, threads, implementations(case, settings.peers, settings.backend))
+    result = Measured(case, threads, columns(case, settings))
     where = {"module": found.module, "file": found.file, "name": case.name}
     title = f"{case.name}, {threads} thread{'s' if threads > 1 else ''}"
     settings.say(f"{title}: preparing")
@@ -173,11 +178,11 @@ def rounds(result: Measured, ready: dict[str, Process], limit: Process, settings
             row[label] = process.call("block", label=label, seconds=BLOCK)
             if watch is not None:
                 loudest = max(loudest, watch.cores(time.perf_counter() - start))
-            row[label]["calibration"] = (before + calibrate()) / 2
+            row[label]["calibration"] = min(before, calibrate())
         time.sleep(PAUSE)
         before = calibrate()
         parts = limit.call("limit")
-        parts["calibration"] = (before + calibrate()) / 2
+        parts["calibration"] = min(before, calibrate())
         if loudest > busy.ALLOWED and not settings.accept_busy:
             result.rejected += 1
             if result.rejected > REJECTED * settings.rounds:
@@ -187,7 +192,7 @@ def rounds(result: Measured, ready: dict[str, Process], limit: Process, settings
         times.append(row)
         limits.append(parts)
         result.others.append(loudest)
-    usual = statistics.median(b["calibration"] for row in [*times] for b in row.values())
+    usual = statistics.median(b["calibration"] for row in times for b in row.values())
     for label in ready:
         result.blocks[label] = [
             Block(b["median"], b["min"], b["cores"], b["calibration"] / usual)

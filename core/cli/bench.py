@@ -34,7 +34,9 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--backend", metavar="NAME", help="measure this one of ours; default: all")
     parser.add_argument(
-        "--quick", action="store_true", help="the cases with a floor, at two threads"
+        "--quick",
+        action="store_true",
+        help="the cases with a floor, at two threads, without our NumPy",
     )
     parser.add_argument("--threads", metavar="N,...", help="default: 1,2; with --quick: 2")
     parser.add_argument("--rounds", metavar="N", type=int, default=ROUNDS)
@@ -93,6 +95,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         raise ValueError(f"--rounds must be at least 1, got {args.rounds}")
     return Settings(
         backend=args.backend,
+        quick=args.quick,
         peers=_peers(args.peers, args.peer_python),
         threads=_threads(args.threads, args.quick),
         rounds=args.rounds,

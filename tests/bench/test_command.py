@@ -201,6 +201,13 @@ def test_a_real_case_runs_on_every_backend_that_has_it(call):
     assert names == {n for n in ("native", "numba", "numpy") if status(n).available}
 
 
+def test_quick_leaves_numpy_out_where_there_is_more():
+    one = next(found.case for found in REAL if found.case.name == "bernoulli_logits")
+    able = case.own_backends(one)
+    labels = [i.label for i in case.implementations(one, [], quick=True)]
+    assert labels == (able[:-1] or ["numpy"])
+
+
 def test_the_list_names_the_real_cases(call):
     assert call("--list")[1].split() == [found.case.name for found in REAL]
 
