@@ -36,7 +36,12 @@ def main() -> None:
     rng = np.random.default_rng(0)
     x, W, b = (rng.standard_normal(s).astype(np.float32) for s in ((128, 256), (256, 1024), 1024))
     many = args.threads
-    divisions = {(1, 1): [], (many, 1): [], (1, many): [], (many, many): []}
+    divisions: dict[tuple[int, int], list[float]] = {
+        (1, 1): [],
+        (many, 1): [],
+        (1, many): [],
+        (many, many): [],
+    }
     for _ in range(args.rounds):
         for (blas, native), seconds in divisions.items():
             threads._set_blas(blas)
