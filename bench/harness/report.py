@@ -45,9 +45,13 @@ def record(measured: Measured) -> Record:
         "implementations": rows,
         "errors": measured.errors,
         "others_cores": max(measured.others) if busy.available() else None,
-        "busy": busy.available() and max(measured.others) > busy.ALLOWED,
+        "busy": _busy(measured),
         "rejected_rounds": measured.rejected,
     }
+
+
+def _busy(measured: Measured) -> bool:
+    return busy.available() and max(measured.others) > busy.ALLOWED
 
 
 def _implementation(measured: Measured, label: str) -> Record:
@@ -81,7 +85,7 @@ def _floors(
     for against, wanted in measured.case.floors.items():
         label = best_peer if against == BEST_PEER else against
         ratio = median[label] / median[best] if label in median else None
-        met = None if ratio is None else ratio >= wanted
+        met = None if ratio is None or _busy(measured) else ratio >= wanted
         floors.append({"against": against, "wanted": wanted, "ratio": ratio, "met": met})
     return floors
 
@@ -124,16 +128,20 @@ def _machine() -> str:
 
 
 def _commit() -> str | None:
-    """Of the checkout that this package lies in; a "+" marks changes that are not committed."""
-    here = str(Path(__file__).resolve().parent)
+    """Of the checkout that this file belongs to; a "+" marks changes that are not committed."""
+    here = Path(__file__).resolve()
+    tracked = _git(here.parent, "ls-files", "--error-unmatch", here.name)
+    return tracked and _git(here.parent, "describe", "--always", "--dirty=+", "--exclude=*")
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git says; None where it fails or is not there."""
+    command = ["git", "-C", str(folder), *words]
     try:
-        done = subprocess.run(
-            ["git", "-C", here, "describe", "--always", "--dirty=+", "--exclude=*"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return None
-    return done.stdout.strip() or None
+    return done.stdout.strip() or None if done.returncode == 0 else None
 
 
 # -- Markdown ------------------------------------------------------------------------------
@@ -145,7 +153,8 @@ def markdown(records: Sequence[Record], columns: Sequence[Implementation], about
     lines = [
         "# backhand bench",
         "",
-        f"{about['machine']}, {about['cores']} cores. {versions}. Commit {about['commit']}.",
+        f"{about['machine']}, {about['cores']} cores. {versions}. "
+        f"Commit {about['commit'] or 'unknown'}.",
         "",
         "Milliseconds for one step, median of the rounds' medians, drift divided out; in brackets "
         "the minimum. Ratio: the best peer's median over ours. Limit: products, memory and "
@@ -187,9 +196,9 @@ def _cells(r: Record, labels: Sequence[str]) -> list[str]:
 
 
 def _floor(floor: Record) -> str:
-    if floor["met"] is None:
+    if floor["ratio"] is None:
         return f"{floor['wanted']:g}x {floor['against']}: not measured"
-    verdict = "met" if floor["met"] else "MISSED"
+    verdict = {True: "met", False: "MISSED", None: "not judged, as busy"}[floor["met"]]
     return f"{floor['wanted']:g}x {floor['against']}: {floor['ratio']:.2f}, {verdict}"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from backhand.backend import status
-from backhand.bench.harness import case, report
+from backhand.bench.harness import busy, case, report
 from backhand.bench.harness.case import BEST_PEER, FRAMEWORKS, Implementation
 from backhand.bench.harness.process import Process
 from backhand.bench.harness.runner import Block, Measured
@@ -180,6 +180,18 @@ def test_floors_hold_at_two_threads():
     assert jax == {"against": "jax", "wanted": 1e9, "ratio": None, "met": None}
     missed = report.record(measured(2, native=2.0, jax=1.0))["floors"][1]
     assert missed["met"] is False
+
+
+def test_no_floor_is_met_or_missed_on_a_busy_machine(monkeypatch):
+    monkeypatch.setattr(busy, "available", lambda: True)
+    one = measured(2, native=2.0, torch=4.0)
+    one.others = [0.1, 0.9]
+    entry = report.record(one)
+    assert entry["busy"]
+    assert [floor["met"] for floor in entry["floors"]] == [None, None]
+    text = report.markdown([entry], one.columns, report.conditions({}))
+    assert "0.5x best peer: 2.00, not judged, as busy; 1e+09x jax: not measured" in text
+    assert "**The machine was busy**: other processes used up to 0.90 cores" in text
 
 
 def test_a_peer_with_more_threads_than_it_was_given_is_named():
