@@ -1,10 +1,9 @@
 // Arguments arrive checked by kernels/philox/__init__.py; index is uint32 and contiguous.
 #include "philox/philox.h"
 
-#include <pybind11/numpy.h>
-
 #include <vector>
 
+#include "arrays.h"
 #include "bindings.h"
 
 namespace py = pybind11;
@@ -24,6 +23,25 @@ py::array_t<OUT> draw(void (*fill)(OUT*, const std::uint32_t*, const PhiloxDraw&
     {
         py::gil_scoped_release released;
         fill(target, source, what);
+    }
+    return out;
+}
+
+// p: (rows, n) or (count, rows, n).
+template <typename REAL>
+py::array_t<REAL> bernoulli(const Index& index, const In<REAL>& p, std::uint32_t seed,
+                            std::uint32_t purpose, std::uint32_t step, std::size_t count,
+                            std::uint32_t first) {
+    const std::size_t n = std::size_t(p.shape(p.ndim() - 1));
+    const PhiloxDraw what{seed, purpose, step, first, count, std::size_t(index.size()), n};
+    py::array_t<REAL> out(std::vector<std::size_t>{count, what.rows, n});
+    REAL* target = out.mutable_data();
+    const REAL* odds = p.data();
+    const std::uint32_t* source = index.data();
+    const std::size_t p_rows = p.ndim() == 2 ? what.rows : count * what.rows;
+    {
+        py::gil_scoped_release released;
+        philox_bernoullis(target, odds, p_rows, source, what);
     }
     return out;
 }
@@ -49,4 +67,6 @@ BH_BINDING(philox) {
     bind<double>(module, "uniform_float64", philox_uniforms<double>);
     bind<float>(module, "normal_float32", philox_normals<float>);
     bind<double>(module, "normal_float64", philox_normals<double>);
+    module.def("bernoulli", &bernoulli<float>);
+    module.def("bernoulli", &bernoulli<double>);
 }

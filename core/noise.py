@@ -7,6 +7,7 @@ the data, in chunks, and for any number of processes.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,6 +54,12 @@ class Noise(NamedTuple):
     ) -> Array:  # fmt: skip
         """Uniforms in (0, 1), odd multiples of 2**-24, shaped as in ``normal``."""
         return self._draw(philox.uniform, purpose, index, shape, k, layer, dtype)
+
+    def bernoulli(self, purpose: str, index: Array, p: Array, *, layer: int = 0) -> Array:
+        """1 with probability p (B, ...), else 0, in p's shape and dtype: where ``uniform`` < p."""
+        key = (self.seed, purpose_key(purpose, layer))
+        rows = p.reshape(p.shape[0], math.prod(p.shape[1:]))
+        return philox.bernoulli(key, index, self.step, rows, first=self.first).reshape(p.shape)
 
     def _draw(
         self, kernel: Any, purpose: str, index: Array, shape: Shape,

@@ -15,7 +15,7 @@ from backhand.model import Batch
 from backhand.noise import Noise, order
 
 SPLITS = ("train", "valid", "test")
-_ROWS = 2048  # binarised at a time, to bound the memory of the uniforms
+_ROWS = 2048  # binarised at a time, to bound the memory of the draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +108,8 @@ def binarised(x: Array, index: Array, noise: Noise, split_number: int) -> Array:
     out = np.empty_like(x)
     for first in range(0, len(x), _ROWS):
         rows = slice(first, first + _ROWS)
-        u = noise.uniform("binarise", index[rows], x.shape[1:], layer=split_number)
-        np.less(u, x[rows].astype(np.float32, copy=False), out=out[rows], casting="unsafe")
+        p = x[rows].astype(np.float32, copy=False)
+        out[rows] = noise.bernoulli("binarise", index[rows], p, layer=split_number)
     return out
 
 

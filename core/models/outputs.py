@@ -48,9 +48,7 @@ class BernoulliOutput:
         return sigmoid(self.linear(h)[0])
 
     def draw(self, h: Array, noise: Noise, index: Array) -> Array:
-        mean = self.mean(h)
-        u = noise.uniform("observation", index, mean.shape[1:], dtype=mean.dtype)
-        return (u < mean).astype(mean.dtype)
+        return noise.bernoulli("observation", index, self.mean(h))
 
 
 @dataclass

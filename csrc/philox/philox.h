@@ -16,3 +16,8 @@ template <typename REAL>
 void philox_uniforms(REAL* out, const std::uint32_t* index, const PhiloxDraw& draw);
 template <typename REAL>
 void philox_normals(REAL* out, const std::uint32_t* index, const PhiloxDraw& draw);
+
+// p: (p_rows, n) with p_rows = rows, shared by the samples, or count * rows.
+template <typename REAL>
+void philox_bernoullis(REAL* out, const REAL* p, std::size_t p_rows, const std::uint32_t* index,
+                       const PhiloxDraw& draw);

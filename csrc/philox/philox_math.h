@@ -34,6 +34,12 @@ BH_HD REAL philox_uniform(unsigned int x) {
     return (REAL(int(x >> 9)) + REAL(0.5)) * REAL(1.0 / 8388608.0);  // [philox.4]
 }
 
+// 1 with probability p, else 0, from a uniform.
+template <typename REAL>
+BH_HD REAL philox_bernoulli(REAL u, REAL p) {
+    return u < p ? REAL(1) : REAL(0);  // [philox.8]
+}
+
 // log u of an odd multiple of 2**-24 below 1, to a relative 2e-10: u = m 2**e with m in
 // [0.707, 1.414), log m = 2 artanh((m - 1)/(m + 1)).  No library call, so that loops vectorise.
 BH_HD double philox_log(unsigned int x) {

@@ -8,12 +8,13 @@ integers   x, uint32                                                        (cou
 uniform    u = ((x >> 9) + 1/2) / 2**23, exact in float32 and float64, 0 < u < 1
 normal     sqrt(-2 log u0) (cos 2 pi u1, sin 2 pi u1), and the same from u2 and u3; in
            float64, then rounded to ``dtype``
+bernoulli  1 where u < p, else 0
 
-Arguments of all three: ``key`` (seed, purpose); ``index`` (B,) datum numbers of an integer
-type; ``step``; ``n`` elements for each datum; samples ``first`` .. ``first + count - 1``.
+Arguments of all: ``key`` (seed, purpose); ``index`` (B,) datum numbers of an integer type;
+``step``; ``n`` elements for each datum; samples ``first`` .. ``first + count - 1``.
 Seed, purpose, step, datum numbers and samples lie in [0, 2**32), else ValueError.
-Integers and uniforms are equal bit for bit on all backends, normals to 2 ulp.  Noise is
-data: there is no backward.
+Normals are equal to 2 ulp on all backends, everything else bit for bit.  Noise is data: there
+is no backward.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from backhand._types import Array, DType
 from backhand.backend import Op
 from backhand.checks import check
 
-OP = Op(__name__, numpy="reference", native="native")
+OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
 WORDS = 1 << 32
 
 
@@ -59,6 +60,25 @@ def normal(
     real = _real(dtype)
     module, key, step, n, count, first = _prepare(key, index, step, n, count, first, backend)
     return module.normal(key, index, step, n, count, first, real)  # type: ignore[no-any-return]
+
+
+def bernoulli(
+    key: tuple[int, int], index: Array, step: int, p: Array, *,
+    count: int | None = None, first: int = 0, backend: str | None = None,
+) -> Array:  # fmt: skip
+    """1 with probability p, else 0, in p's dtype: (count, B, n).
+
+    p (B, n), which ``count`` samples share (1 if it is not given), or (count, B, n).  The draw
+    is 0 for p <= 0, 1 for p >= 1; NaN gives 0.
+    """
+    pattern = "count B n" if np.ndim(p) == 3 else "B n"
+    sizes = check("philox", index=(index, "int B"), p=(p, pattern))
+    _real(p.dtype)
+    samples = sizes.get("count", 1 if count is None else count)
+    if count not in (None, samples):
+        raise ValueError(f"philox: count must be {samples} (from p), got {count}")
+    module, key, step, _, count, first = _prepare(key, index, step, 0, samples, first, backend)
+    return module.bernoulli(key, index, step, p, count, first)  # type: ignore[no-any-return]
 
 
 def _prepare(

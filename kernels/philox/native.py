@@ -1,4 +1,4 @@
-"""Philox 4x32-10 in C++ (csrc/philox/cpu.cpp); serial, without Python's lock."""
+"""Philox 4x32-10 in C++ (csrc/philox/cpu.cpp)."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ def normal(
     key: tuple[int, int], index: Array, step: int, n: int, count: int, first: int, dtype: DType
 ) -> Array:
     return _draw(f"normal_{dtype.name}", key, index, step, n, count, first)
+
+
+def bernoulli(
+    key: tuple[int, int], index: Array, step: int, p: Array, count: int, first: int
+) -> Array:
+    datum = np.ascontiguousarray(index, dtype=np.uint32)
+    return _philox.bernoulli(datum, p, *key, step, count, first)  # type: ignore[no-any-return]
 
 
 def _draw(

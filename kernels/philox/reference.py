@@ -50,6 +50,13 @@ def normal(
     return out.reshape(count, len(index), n)
 
 
+def bernoulli(
+    key: tuple[int, int], index: Array, step: int, p: Array, count: int, first: int
+) -> Array:
+    u = uniform(key, index, step, p.shape[-1], count, first, p.dtype)
+    return (u < p).astype(p.dtype)  # [philox.8]
+
+
 def philox(counter: tuple[Array, ...], key: tuple[int, int]) -> tuple[Array, ...]:
     """The four words of each counter; words are uint64 below 2**32, shapes broadcast."""
     # Two rounds only mix words that differ by row with words that differ by column, so

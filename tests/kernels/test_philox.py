@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from backhand.backend import backends
+import backhand as bh
 from backhand.kernels import philox
 from backhand.kernels.philox import reference
 from backhand.noise import PURPOSES, Noise, order, purpose_key
+from backhand.threads import thread_counts
+from tests.kernels import harness
 
-NATIVE = backends()["native"]
-needs_native = pytest.mark.skipif(not NATIVE.available, reason=NATIVE.reason)
-BACKENDS = ["numpy", pytest.param("native", marks=needs_native)]
+BACKENDS = list(philox.OP.modules)
+FAST = [name for name in BACKENDS if name != "numpy"]
 KINDS = ["integers", "uniform", "normal"]
 
 # Random123, tests/kat_vectors, philox4x32 10: counter, key, result.
@@ -25,6 +26,13 @@ KNOWN = [
     ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0",
      "d16cfe09 94fdcceb 5001e420 24126ea1"),
 ]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _available(request):
+    spec = getattr(request.node, "callspec", None)
+    if spec and "backend" in spec.params:
+        harness.needs(spec.params["backend"])
 
 
 def words(text):
@@ -196,18 +204,91 @@ def test_distribution_of_normals():
     assert abs(r) < 4 / np.sqrt(z.size / 2)
 
 
-@needs_native
 @pytest.mark.equation("philox.5")
 @pytest.mark.equation("philox.6")
 @pytest.mark.equation("philox.7")
+@pytest.mark.parametrize("backend", FAST)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n", [1, 6, 1022, 4099])
-def test_native_normals_within_two_units(dtype, n):
+def test_normals_within_two_units(dtype, n, backend):
     index = np.array([0, 1, 2**32 - 1, *range(100, 160)])
-    a = philox.normal((3, 4), index, 5, n, count=2, dtype=dtype, backend="native")
+    a = philox.normal((3, 4), index, 5, n, count=2, dtype=dtype, backend=backend)
     b = philox.normal((3, 4), index, 5, n, count=2, dtype=dtype, backend="numpy")
     assert a.dtype == b.dtype == dtype
     assert (np.abs(a - b) / np.spacing(np.abs(b))).max() <= 2
+
+
+@pytest.mark.equation("philox.8")
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 5, 32, 1022, 1030])
+def test_bernoulli_is_one_where_the_uniform_is_below_p(n, dtype, backend):
+    rng, index = np.random.default_rng(0), np.array([0, 7, 2**32 - 1])
+    u = philox.uniform((3, 4), index, 5, n, count=2, first=9, dtype=dtype, backend="numpy")
+    for p in (rng.random((3, n)), rng.random((2, 3, n)), rng.random((2, n, 3)).swapaxes(1, 2)):
+        p = p.astype(dtype)
+        p[..., 0, : n // 2] = u[0, 0, : n // 2]  # equal is not below
+        kept = p.copy()
+        b = philox.bernoulli((3, 4), index, 5, p, count=2, first=9, backend=backend)
+        assert b.dtype == dtype
+        np.testing.assert_array_equal(b, u < p)
+        np.testing.assert_array_equal(p, kept)
+
+
+@pytest.mark.equation("philox.8")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_bernoulli_at_the_ends_and_of_nothing(backend):
+    p = np.array([[-1, 0, 2.0**-24, 1 - 2.0**-25, 1, 2, np.inf, -np.inf, np.nan]])
+    draws = philox.bernoulli((1, 2), np.array([3]), 4, p, count=500, backend=backend)
+    assert draws.shape == (500, 1, 9)
+    assert draws.min(axis=0).ravel().tolist() == [0, 0, 0, 1, 1, 1, 1, 0, 0]
+    assert draws.max(axis=0).ravel().tolist() == [0, 0, 0, 1, 1, 1, 1, 0, 0]
+    for count, rows, n in ((2, 0, 5), (1, 4, 0), (0, 4, 5), (0, 0, 0)):
+        for shape in ((rows, n), (count, rows, n)):
+            p = np.zeros(shape, np.float32)
+            b = philox.bernoulli((1, 2), np.arange(rows), 3, p, count=count, backend=backend)
+            assert b.shape == (count, rows, n)
+
+
+@pytest.mark.equation("philox.8")
+def test_bernoulli_comes_as_often_as_its_p():
+    p = np.linspace(0, 1, 101)[None]
+    draws = philox.bernoulli((5, 6), np.array([0]), 1, p, count=20_000)
+    errors = (draws.mean(axis=0) - p) / np.sqrt(np.maximum(p * (1 - p), 1e-12) / 20_000)
+    assert np.abs(errors).max() < 4.5
+    assert philox.bernoulli((5, 6), np.array([0]), 1, p).shape == (1, 1, 101)
+
+
+def test_wrong_arguments_of_bernoulli_are_named():
+    index, p = np.arange(3), np.zeros((3, 4))
+    with pytest.raises(ValueError, match=r"p must have shape \(B, n\) with B = 3 \(from index\)"):
+        philox.bernoulli((1, 2), index, 3, np.zeros((2, 4)))
+    with pytest.raises(ValueError, match=r"p must have shape \(B, n\), got \(4,\)"):
+        philox.bernoulli((1, 2), index, 3, np.zeros(4))
+    with pytest.raises(ValueError, match=r"count must be 2 \(from p\), got 3"):
+        philox.bernoulli((1, 2), index, 3, np.zeros((2, 3, 4)), count=3)
+    with pytest.raises(TypeError, match="dtype must be float32 or float64, got complex128"):
+        philox.bernoulli((1, 2), index, 3, p.astype(complex))
+    with pytest.raises(TypeError, match="p must be float32 or float64, got int64"):
+        philox.bernoulli((1, 2), index, 3, p.astype(np.int64))
+    with pytest.raises(ValueError, match="philox: step must lie in"):
+        philox.bernoulli((1, 2), index, -1, p)
+
+
+@pytest.mark.parametrize("backend", FAST)
+def test_two_threads_draw_what_one_draws(backend):
+    index, p = np.arange(100), np.random.default_rng(0).random((100, 784), np.float32)
+    before = thread_counts()[backend]
+    results = []
+    try:
+        for threads in (1, 2):
+            bh.set_threads(**{backend: threads})
+            drawn = [draw(kind, (1, 2), index, 3, 784, count=2, backend=backend) for kind in KINDS]
+            results.append([*drawn, philox.bernoulli((1, 2), index, 3, p, backend=backend)])
+    finally:
+        bh.set_threads(**{backend: before})
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -267,6 +348,11 @@ def test_noise_shapes_and_layers():
     np.testing.assert_array_equal(later.normal("latent", index, (6,), k=1), one[2:])
     assert not np.array_equal(noise.normal("latent", index, (6,), k=3, layer=1), one)
     assert noise.uniform("dropout", index, (2,), dtype=np.float64).dtype == np.float64
+    p = np.random.default_rng(0).random((4, 3, 5))
+    u = noise.uniform("user", index, (3, 5), layer=2)
+    np.testing.assert_array_equal(noise.bernoulli("user", index, p, layer=2), u < p)
+    with pytest.raises(ValueError, match="B = 4"):
+        noise.bernoulli("user", index, p[:2])
     assert purpose_key("latent", 7) == (PURPOSES["latent"] << 16) + 7
     with pytest.raises(ValueError, match="below 65536, got 65536"):
         noise.normal("latent", index, (2,), layer=1 << 16)
