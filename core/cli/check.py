@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     for reason in dict.fromkeys(reason for _, reason in skipped):
         labels = ", ".join(label for label, why in skipped if why == reason)
         print(f"not checked, as {reason.partition(';')[0]}: {labels}", file=sys.stderr)
-    emit(args, [_record(receipt) for receipt in receipts], _table(receipts))
+    emit(args, [_record(receipt) for receipt in receipts], _table(receipts, len(skipped)))
     return 0 if all(receipt.ok for receipt in receipts) else 1
 
 
@@ -56,7 +56,7 @@ def _record(receipt: Any) -> dict[str, Any]:
     return record
 
 
-def _table(receipts: list[Any]) -> str:
+def _table(receipts: list[Any], skipped: int) -> str:
     head = ("name", "wrt", "method", "error", "allowed", "")
     rows = [
         (
@@ -73,5 +73,6 @@ def _table(receipts: list[Any]) -> str:
     failed = [r for r in receipts if not r.ok]
     by_differences = [r for r in receipts if r.ok and r.reason]
     lines += ["", *(f"{r.name}: {r.wrt}: {r.reason}" for r in by_differences + failed)]
-    lines.append(f"{len(receipts) - len(failed)} of {len(receipts)} ok")
+    rest = f", {skipped} not checked" if skipped else ""
+    lines.append(f"{len(receipts) - len(failed)} of {len(receipts)} ok{rest}")
     return "\n".join(lines)

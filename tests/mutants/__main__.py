@@ -8,8 +8,7 @@ import time
 import tomllib
 from collections import Counter
 from importlib import import_module
-from importlib.machinery import ExtensionFileLoader
-from importlib.util import spec_from_file_location, spec_from_loader
+from importlib.util import spec_from_loader
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,15 +56,12 @@ def reference_jobs(op):
 
 def native_jobs(op, compiled):
     found = build.cpp_mutants(op, WORK / op, compiled)
-    for name, site in found.unbuildable:
-        print(f"  left out, as it does not compile: csrc/{op}/{name}:{site.line} {site.change}")
+    for (name, line), count in Counter((f, site.line) for f, site in found.unbuildable).items():
+        print(f"  {count} left out, as they do not compile: csrc/{op}/{name}:{line}")
 
     def start(number):
         os.environ["BH_MUTANT"] = str(number)
-        make = lambda n, path: spec_from_file_location(  # noqa: E731
-            n, found.module, loader=ExtensionFileLoader(n, str(found.module))
-        )
-        checks.exchange("backhand._native", make)
+        checks.exchange_native(found.module)
 
     yield Job(op, "native", f"csrc/{op}", 0, "", "none", lambda: start(0))
     for number, (name, site) in found.sites.items():

@@ -32,7 +32,7 @@ def run(command, **options):
     return subprocess.run(command, capture_output=True, text=True, **options)
 
 
-def objects(folder):
+def objects(folder, flags=()):
     """The module's object files, compiled as in a release; only what changed is compiled."""
     import pybind11
 
@@ -40,6 +40,7 @@ def objects(folder):
     cmake = ["cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja"]
     cmake += [
         "-DCMAKE_BUILD_TYPE=Release",
+        f"-DBACKHAND_FLAGS={';'.join(flags)}",
         f"-DPython_EXECUTABLE={sys.executable}",
         f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
     ]
@@ -49,6 +50,14 @@ def objects(folder):
         if done.returncode:
             raise SystemExit(done.stdout + done.stderr)
     return sorted(folder.glob("CMakeFiles/_native.dir/**/*.o"))
+
+
+def link(module, parts, flags=()):
+    compiler = os.environ.get("CXX", "g++")
+    done = run([compiler, "-shared", "-pthread", *flags, "-o", str(module), *map(str, parts)])
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return module
 
 
 def cpp_mutants(op, folder, compiled):
@@ -79,14 +88,14 @@ def cpp_mutants(op, folder, compiled):
             break
         bad = refused(done.stderr, place)
         removed = [n for n, (name, site) in sites.items() if (name, site.line) in bad]
+        # Often it is only the call of a function that returns nothing.
+        doubled = [n for n in removed if sites[n][1].how == "DOUBLED"]
+        removed = doubled or removed
         if not removed:
             raise SystemExit(f"csrc/{op} does not compile with mutants:\n{done.stderr}")
         unbuildable += [sites.pop(n) for n in removed]
-    module = folder / "_native.so"
-    rest = [str(o) for o in compiled if f"csrc/{op}/" not in str(o)]
-    done = run([compiler, "-shared", "-pthread", "-o", str(module), str(target), *rest])
-    if done.returncode:
-        raise SystemExit(done.stderr)
+    rest = [o for o in compiled if f"csrc/{op}/" not in str(o)]
+    module = link(folder / "_native.so", [target, *rest])
     return CppMutants(module, {n: sites[n] for n in listed(module)}, unbuildable)
 
 

@@ -5,7 +5,8 @@ import io
 import os
 import sys
 from importlib import import_module
-from importlib.util import find_spec
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ LARGER = 37  # not a multiple of any vector's width
 
 
 class Exchanged:
-    """Finds one module elsewhere: {name: (source, file)} for Python, {name: file} for C++."""
+    """Finds one module where ``make`` says."""
 
     def __init__(self, name, make):
         self.name, self.make = name, make
@@ -29,6 +30,14 @@ class Exchanged:
 
 def exchange(name, make):
     sys.meta_path.insert(0, Exchanged(name, make))
+
+
+def exchange_native(file):
+    """``backhand._native`` is this file, whatever is installed."""
+    loader = ExtensionFileLoader("backhand._native", str(file))
+    exchange(
+        loader.name, lambda name, path: spec_from_file_location(name, str(file), loader=loader)
+    )
 
 
 def notices(backend, op):
