@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from backhand._types import Array, Shape
+from backhand.kernels import embedding
 from backhand.numerics import sum_rows, xp_of
 from backhand.params import Params, children, is_leaf, table_of
 
@@ -52,9 +53,11 @@ class Accumulator:
         """+= dy summed over its leading axes (the gradient of a broadcast)."""
         self.add(sum_rows(dy))
 
-    def add_at(self, index: Array, rows: Array) -> None:
+    def add_at(self, index: Array, rows: Array, backend: str | None = None) -> None:
         """Row index[i] += rows[i], repeated rows in order: the gradient of a gather."""
-        xp_of(rows).add.at(self.array, index, rows)
+        table = self.array.reshape(len(self._view), math.prod(self._view.shape[1:]))
+        d = rows.reshape(*index.shape, table.shape[1])
+        embedding.add_at(table, index, d, backend=backend)
 
     def add_outer(self, x: Array, dy: Array) -> None:
         """+= x.T @ dy over all leading axes; at ``flush()`` where products are deferred."""
@@ -215,7 +218,7 @@ class _NoGrad:
 
     def add(self, d: Array) -> None: ...
     def add_rows(self, dy: Array) -> None: ...
-    def add_at(self, index: Array, rows: Array) -> None: ...
+    def add_at(self, index: Array, rows: Array, backend: str | None = None) -> None: ...
     def add_outer(self, x: Array, dy: Array) -> None: ...
     def flush(self) -> None: ...
     def zero(self) -> None: ...

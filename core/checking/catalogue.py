@@ -19,6 +19,7 @@ from backhand.noise import Noise
 
 K, B, D, Z, SIZE = 2, 5, 3, 4, 7
 Inputs = Callable[[Draws], tuple[Any, ...]]
+IDS = np.array([[3, 0, 3], [5, 3, 1]])  # of SIZE rows
 MASK = np.array([1, 0, 1, 1, 0])  # (B,): rows whose sequences go on
 STD = {"": 1.0, "logvar=50": np.exp(25.0), "logvar=-50": np.exp(-25.0)}
 
@@ -115,6 +116,7 @@ def _ops() -> list[Case]:
         *(op("gaussian_density", variant, density(std)) for variant, std in STD.items()),
         op("gaussian_density", "one logvar", _normals((B, D), (K, B, D), (D,))),
         *(op("gaussian_latent", variant, spread(std)) for variant, std in STD.items()),
+        op("embedding", "", lambda d: (d.normal(SIZE, D), IDS)),
         op("lstm_step", "", lstm()),
         op("lstm_step", "bias, forget bias", lstm((4 * D,), None, None, 1.0)),
         op("lstm_step", "mask", lstm(None, (B, D), MASK)),
@@ -183,6 +185,14 @@ def _layers() -> list[Case]:
 
         return Case("LSTM", variant, "layer", subject)
 
+    def embedding() -> Case:
+        def subject(draws: Draws) -> Subject:
+            layers = import_module("backhand.layers")
+            made = layers.Embedding.create(layers.Initial(1, "float64"), SIZE, D)
+            return CallSubject(made, (IDS,), None, None, "layer")
+
+        return Case("Embedding", "", "layer", subject)
+
     def cell(variant: str, mask: Array | None) -> Case:
         def subject(draws: Draws) -> Subject:
             layers = import_module("backhand.layers")
@@ -213,6 +223,7 @@ def _layers() -> list[Case]:
             "GaussianHead", lambda ls, i: ls.GaussianHead.create(i, D, Z, 1.5), B, D,
             variant="bounded",
         ),
+        embedding(),
         cell("", None),
         cell("mask", MASK),
         recurrent("", False, None, B),

@@ -3,6 +3,7 @@
 from backhand.layers.activations import activation, elu, leaky_relu, relu, sigmoid, softplus, tanh
 from backhand.layers.causal_conv import CausalConv
 from backhand.layers.dense import MLP, Dense
+from backhand.layers.embedding import Embedding
 from backhand.layers.gaussian_head import GaussianHead
 from backhand.layers.initial import Initial
 from backhand.layers.linear import Linear
@@ -14,6 +15,7 @@ __all__ = [
     "MLP",
     "CausalConv",
     "Dense",
+    "Embedding",
     "GaussianHead",
     "Initial",
     "LSTMCell",

@@ -21,8 +21,11 @@ class Initial:
 
     def glorot(self, inputs: int, outputs: int) -> Array:
         """Uniform on +-sqrt(6 / (inputs + outputs)), (inputs, outputs).  Glorot & Bengio 2010."""
-        limit = math.sqrt(6 / (inputs + outputs))
-        return limit * (2 * self._uniform((inputs, outputs)) - 1)
+        return self.uniform(math.sqrt(6 / (inputs + outputs)), inputs, outputs)
+
+    def uniform(self, limit: float, *shape: int) -> Array:
+        """Uniform on +-limit."""
+        return limit * (2 * self._uniform(shape) - 1)
 
     def zeros(self, *shape: int) -> Array:
         return np.zeros(shape, self.dtype)

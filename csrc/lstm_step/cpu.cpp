@@ -39,7 +39,7 @@ BH_HD void forward_body(REAL* h, REAL* c, REAL* gates, const REAL* a, const REAL
     }
 }
 
-template <typename REAL>
+template <bool BIAS, typename REAL>
 BH_HD void backward_body(REAL* da, REAL* dc_prev, REAL* db, const REAL* dh, const REAL* dc,
                          const REAL* gates, const REAL* c_prev, const REAL* c, long H) {
     BH_IVDEP
@@ -52,10 +52,12 @@ BH_HD void backward_body(REAL* da, REAL* dc_prev, REAL* db, const REAL* dh, cons
         da[H + j] = d.f;
         da[2 * H + j] = d.g;
         da[3 * H + j] = d.o;
-        db[j] += d.i;  // [lstm_step.10]
-        db[H + j] += d.f;
-        db[2 * H + j] += d.g;
-        db[3 * H + j] += d.o;
+        if constexpr (BIAS) {
+            db[j] += d.i;  // [lstm_step.10]
+            db[H + j] += d.f;
+            db[2 * H + j] += d.g;
+            db[3 * H + j] += d.o;
+        }
     }
 }
 
@@ -67,7 +69,10 @@ BH_HD void backward_body(REAL* da, REAL* dc_prev, REAL* db, const REAL* dh, cons
     BH_CLONES void backward_row(REAL* da, REAL* dc_prev, REAL* db, const REAL* dh,               \
                                 const REAL* dc, const REAL* gates, const REAL* c_prev,           \
                                 const REAL* c, long H) {                                         \
-        backward_body(da, dc_prev, db, dh, dc, gates, c_prev, c, H);                             \
+        if (db != nullptr)                                                                       \
+            backward_body<true>(da, dc_prev, db, dh, dc, gates, c_prev, c, H);                   \
+        else                                                                                     \
+            backward_body<false>(da, dc_prev, db, dh, dc, gates, c_prev, c, H);                  \
     }
 BH_ROWS(float)
 BH_ROWS(double)
@@ -103,14 +108,15 @@ void lstm_step_backward(REAL* da, REAL* dc_prev, REAL* db, REAL* dh_prev, const 
                         const REAL* dc, const REAL* gates, const REAL* c_prev, const REAL* c,
                         const bool* mask, long rows, long H) {
     const BhSplit split = bh_split(rows, BACKWARD_NS * double(H));
-    std::vector<std::vector<double>> sums(split.chunks, std::vector<double>(4 * H, 0.0));
+    const long sum_cols = db == nullptr ? 0 : 4 * H;
+    std::vector<std::vector<double>> sums(split.chunks, std::vector<double>(sum_cols, 0.0));
     bh_parallel(split, [&](long begin, long end, int chunk) {
-        BhRowSums<REAL> rows_of_db(4 * H);
+        BhRowSums<REAL> rows_of_db(sum_cols);
         for (long r = begin; r < end; ++r) {
             const long at = r * H;
             if (mask == nullptr || mask[r]) {
-                backward_row(da + 4 * at, dc_prev + at, rows_of_db.row(), dh + at, dc + at,
-                             gates + 4 * at, c_prev + at, c + at, H);
+                backward_row(da + 4 * at, dc_prev + at, db ? rows_of_db.row() : nullptr, dh + at,
+                             dc + at, gates + 4 * at, c_prev + at, c + at, H);
                 if (mask != nullptr) std::fill(dh_prev + at, dh_prev + at + H, REAL(0));
                 continue;
             }
@@ -118,7 +124,7 @@ void lstm_step_backward(REAL* da, REAL* dc_prev, REAL* db, REAL* dh_prev, const 
             if (dc_prev != dc) std::copy(dc + at, dc + at + H, dc_prev + at);
             if (dh_prev != dh) std::copy(dh + at, dh + at + H, dh_prev + at);
         }
-        rows_of_db.add_to(sums[chunk].data());
+        if (db) rows_of_db.add_to(sums[chunk].data());
     });
     if (db == nullptr) return;
     for (long j = 0; j < 4 * H; ++j) {

@@ -1,0 +1,97 @@
+"""Embedding: long sums, threads, sums that are there already, ids out of range."""
+
+import numpy as np
+import pytest
+
+import backhand as bh
+from backhand.kernels import embedding
+from backhand.kernels.embedding import OP
+from backhand.threads import thread_counts
+from tests.kernels.harness import needs
+
+each_backend = pytest.mark.parametrize("backend", OP.modules)
+rng = np.random.default_rng(0)
+
+
+@each_backend
+@pytest.mark.parametrize("kind", [np.int8, np.uint16, np.int32, np.uint64])
+def test_ids_of_any_integer_type(backend, kind):
+    needs(backend)
+    W, ids = rng.standard_normal((7, 3)), np.array([[6, 0, 6], [2, 2, 5]])
+    y, saved = embedding.forward(W, ids.astype(kind), backend=backend)
+    assert np.array_equal(y, W[ids])
+    dW = embedding.backward(np.ones_like(y), saved, backend=backend)
+    assert dW.tolist() == [[n] * 3 for n in (1, 0, 2, 0, 0, 1, 2)]
+
+
+@pytest.mark.parametrize("backend", ["numba", "native"])
+def test_a_word_that_occurs_thousands_of_times_keeps_its_digits(backend):
+    needs(backend)
+    N, D = 20_000, 5
+    ids = np.where(np.arange(N) % 5 == 0, 1, 0)
+    dy = (1 + rng.random((N, D))).astype(np.float32)
+    W = np.full((3, D), 0.3, np.float32)
+    exact = W + [dy[ids == v].sum(axis=0, dtype=np.float64) for v in range(3)]
+    embedding.add_at(W, ids, dy, backend=backend)
+    assert np.allclose(W, exact, rtol=2e-7, atol=0)  # adding one by one loses 1e-5 here
+
+
+@pytest.mark.parametrize("backend", ["numba", "native"])
+def test_any_number_of_threads_gives_the_same_bits(backend):
+    needs(backend)
+    ids = np.minimum(rng.geometric(0.01, 3000), 500) - 1
+    dy = rng.standard_normal((3000, 70)).astype(np.float32)
+    before = thread_counts()[backend]
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            bh.set_threads(**{backend: threads})
+            W = np.ones((500, 70), np.float32)
+            embedding.add_at(W, ids, dy, backend=backend)
+            found.append(W)
+    finally:
+        bh.set_threads(**{backend: before})
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
+
+
+@each_backend
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_adding_to_a_sum(backend, dtype):
+    needs(backend)
+    W = rng.standard_normal((6, 4)).astype(dtype)
+    ids, dy = np.array([[3, 0], [3, 5]]), rng.standard_normal((2, 2, 4)).astype(dtype)
+    expected = W.copy()
+    for v, row in zip(ids.ravel(), dy.reshape(4, 4), strict=True):
+        expected[v] += row
+    kept = dy.copy(), ids.copy()
+    embedding.add_at(W, ids, dy, backend=backend)
+    assert np.array_equal(W, expected)
+    assert np.array_equal(dy, kept[0])
+    assert np.array_equal(ids, kept[1])
+
+
+@each_backend
+def test_the_first_id_out_of_range_is_named(backend):
+    needs(backend)
+    W, ids = np.zeros((10, 2)), np.array([[1, 9, 3], [4, 10, -1]])
+    with pytest.raises(
+        ValueError, match=r"ids must lie in \[0, 10\) \(from W\), got 10 at \[1, 1\]"
+    ):
+        embedding.forward(W, ids, backend=backend)
+    ids[0, 2] = -2
+    with pytest.raises(ValueError, match=r"got -2 at \[0, 2\]"):
+        embedding.add_at(W, ids, np.zeros((2, 3, 2)), backend=backend)
+    assert not W.any()
+
+
+def test_wrong_arguments_are_named():
+    W, ids = np.zeros((10, 2)), np.arange(3)
+    with pytest.raises(TypeError, match="ids must be an array of integers"):
+        embedding.forward(W, ids.astype(float))
+    with pytest.raises(TypeError, match="ids must be integers, got bool"):
+        embedding.forward(W, ids > 1)
+    with pytest.raises(ValueError, match=r"dy must have shape \(\.\.\., D\)"):
+        embedding.add_at(W, ids, np.zeros((4, 2)))
+    with pytest.raises(ValueError, match="W must be contiguous"):
+        embedding.add_at(W.T.copy().T, ids, np.zeros((3, 2)))
