@@ -15,7 +15,7 @@ constexpr std::size_t TILE = 256;  // counters, four words each
 BH_CLONES void tile_words_plain(std::uint32_t* BH_RESTRICT words, std::size_t counters,
                                 std::uint32_t block, std::uint32_t sample, std::uint32_t datum,
                                 std::uint32_t step, std::uint32_t seed, std::uint32_t purpose) {
-    for (std::size_t i = 0; i < counters; ++i) {  // SIMD
+    for (std::size_t i = 0; i < counters; ++i) {
         const PhiloxWords w =
             philox_words(block + std::uint32_t(i), sample, datum, step, seed, purpose);
         words[4 * i] = w.c0;
@@ -44,7 +44,7 @@ BH_CLONES void convert_uniforms_float(float* BH_RESTRICT out,
 
 BH_CLONES void convert_uniforms_double(double* BH_RESTRICT out,
                                        const std::uint32_t* BH_RESTRICT words, std::size_t n) {
-    for (std::size_t i = 0; i < n; ++i) out[i] = philox_uniform<double>(words[i]);  // SIMD
+    for (std::size_t i = 0; i < n; ++i) out[i] = philox_uniform<double>(words[i]);
 }
 
 BH_CLONES void convert_normals_float(float* BH_RESTRICT out,

@@ -5,12 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backhand import use_backend
 from backhand.kernels import adam
 from backhand.kernels.adam import reference
 from backhand.kernels.adam.reference import BLOCK
+from tests.kernels import harness
 
 SIZES = [0, 1, 5, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7]
 SETTINGS = {"lr": 0.01, "beta1": 0.9, "beta2": 0.99, "eps": 1e-3}
+
+
+@pytest.fixture(autouse=True, params=adam.OP.modules)
+def _backend(request):
+    harness.needs(request.param)
+    with use_backend(request.param):
+        yield
 
 
 def published(theta, grads, *, lr, beta1, beta2, eps, weight_decay=0.0, scale=1.0, correct=True):

@@ -3,8 +3,17 @@
 import numpy as np
 import pytest
 
+from backhand import use_backend
 from backhand.kernels import bernoulli_logits, bias_activation, gaussian_density, gaussian_latent
 from backhand.kernels.bias_activation import ACTIVATIONS
+from tests.kernels import harness
+
+
+@pytest.fixture(autouse=True, params=["numpy", "numba", "native"])
+def _backend(request):
+    harness.needs(request.param)
+    with use_backend(request.param):
+        yield
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
