@@ -23,7 +23,8 @@ class LSTM:
     ``state``: the initial one, of zeros if left out.  Where ``mask`` (T, ...) is 0, a row keeps its
     state, so that a padded sequence ends as the shorter one; x must be finite there, no more.
 
-    The products x Wx of all steps are one, and so are those of each weight's gradient.
+    The products x Wx of all steps are one, and so are those of each weight's gradient: never
+    slower than one at each step, for one row a hundred times as fast (bench/lstm.py).
     """
 
     cell: LSTMCell
@@ -45,7 +46,7 @@ class LSTM:
         check("LSTM", **now, Wx=(Wx, "I G"), Wh=(Wh, "H G"), b=(b, "G"))
         if mask is not None:
             check("LSTM", x=(x, "... I"), mask=(mask, "int ..."))
-        masks = None if mask is None else mask.reshape(T, B)
+        masks = None if mask is None else mask.reshape(T, B) != 0
         dtype = xp.result_type(x, Wx, Wh, b, *first)
         h, c = xp.empty((2, T + 1, B, H), dtype)  # of the steps before, then after
         h[0], c[0] = first.h.reshape(B, H), first.c.reshape(B, H)

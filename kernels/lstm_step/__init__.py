@@ -27,6 +27,8 @@ from backhand.checks import check
 from backhand.kernels.lstm_step.reference import Saved
 
 OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
+# What the backward may be given to write into.
+_INTO = (("out[0] (da)", "... G"), ("out[1] (dc_prev)", "... H"), ("out[2] (dh_prev)", "... H"))
 
 
 def forward(
@@ -63,15 +65,15 @@ def backward(
     """(da, dc_prev, db, dh_prev); db is None without a bias, dh_prev without a mask."""
     arrays = {"c": (saved.c, "... H"), "dh": (dh, "... H"), "dc": (dc, "... H")}
     if out is not None:
-        expected = ("... G", "... H", "... H")[: 2 if saved.mask is None else 3]
-        if len(out) != len(expected):
+        count = 2 if saved.mask is None else 3
+        if len(out) != count:
             raise ValueError(
-                f"lstm_step: out must hold {len(expected)} arrays, (da, dc_prev) and with a "
-                f"mask dh_prev, got {len(out)}"
+                f"lstm_step: out must hold {count} arrays, (da, dc_prev) and with a mask dh_prev, "
+                f"got {len(out)}"
             )
         _contiguous(out)
         arrays["gates"] = (saved.gates, "... G")
-        arrays |= {f"out[{n}]": (out[n], pattern) for n, pattern in enumerate(expected)}
+        arrays |= {name: (x, like) for x, (name, like) in zip(out, _INTO, strict=False)}
     check("lstm_step", **arrays)
     module = OP.pick(backend, dh, dc, saved.gates, saved.c)
     return module.backward(dh, dc, saved, out)  # type: ignore[no-any-return]

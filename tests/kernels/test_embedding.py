@@ -9,14 +9,18 @@ from backhand.kernels.embedding import OP
 from backhand.threads import thread_counts
 from tests.kernels.harness import needs
 
-each_backend = pytest.mark.parametrize("backend", OP.modules)
 rng = np.random.default_rng(0)
+compiled = pytest.mark.parametrize("backend", ["numba", "native"])
 
 
-@each_backend
+@pytest.fixture(params=OP.modules)
+def backend(request):
+    needs(request.param)
+    return request.param
+
+
 @pytest.mark.parametrize("kind", [np.int8, np.uint16, np.int32, np.uint64])
 def test_ids_of_any_integer_type(backend, kind):
-    needs(backend)
     W, ids = rng.standard_normal((7, 3)), np.array([[6, 0, 6], [2, 2, 5]])
     y, saved = embedding.forward(W, ids.astype(kind), backend=backend)
     assert np.array_equal(y, W[ids])
@@ -24,7 +28,7 @@ def test_ids_of_any_integer_type(backend, kind):
     assert dW.tolist() == [[n] * 3 for n in (1, 0, 2, 0, 0, 1, 2)]
 
 
-@pytest.mark.parametrize("backend", ["numba", "native"])
+@compiled
 def test_a_word_that_occurs_thousands_of_times_keeps_its_digits(backend):
     needs(backend)
     N, D = 20_000, 5
@@ -36,7 +40,7 @@ def test_a_word_that_occurs_thousands_of_times_keeps_its_digits(backend):
     assert np.allclose(W, exact, rtol=2e-7, atol=0)  # adding one by one loses 1e-5 here
 
 
-@pytest.mark.parametrize("backend", ["numba", "native"])
+@compiled
 def test_any_number_of_threads_gives_the_same_bits(backend):
     needs(backend)
     ids = np.minimum(rng.geometric(0.01, 3000), 500) - 1
@@ -55,10 +59,8 @@ def test_any_number_of_threads_gives_the_same_bits(backend):
     assert np.array_equal(found[0], found[2])
 
 
-@each_backend
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_adding_to_a_sum(backend, dtype):
-    needs(backend)
     W = rng.standard_normal((6, 4)).astype(dtype)
     ids, dy = np.array([[3, 0], [3, 5]]), rng.standard_normal((2, 2, 4)).astype(dtype)
     expected = W.copy()
@@ -71,9 +73,7 @@ def test_adding_to_a_sum(backend, dtype):
     assert np.array_equal(ids, kept[1])
 
 
-@each_backend
 def test_the_first_id_out_of_range_is_named(backend):
-    needs(backend)
     W, ids = np.zeros((10, 2)), np.array([[1, 9, 3], [4, 10, -1]])
     with pytest.raises(
         ValueError, match=r"ids must lie in \[0, 10\) \(from W\), got 10 at \[1, 1\]"

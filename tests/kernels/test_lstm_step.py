@@ -5,10 +5,16 @@ import pytest
 
 from backhand.kernels import lstm_step
 from backhand.kernels.lstm_step import OP
+from tests.kernels.harness import needs
 
-each_backend = pytest.mark.parametrize("backend", OP.modules)
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 rng = np.random.default_rng(0)
+
+
+@pytest.fixture(params=OP.modules)
+def backend(request):
+    needs(request.param)
+    return request.param
 
 
 def arguments(dtype, rows=(6,), H=5):
@@ -17,7 +23,6 @@ def arguments(dtype, rows=(6,), H=5):
     return [x.astype(dtype) for x in (a, c_prev, b, h_prev)]
 
 
-@each_backend
 @each_dtype
 def test_saturated_gates(backend, dtype):
     """Input and forget gate shut or open, far out: exact values, no overflow, no warning."""
@@ -39,7 +44,6 @@ def test_saturated_gates(backend, dtype):
     assert np.allclose(dc_prev[[0, 3]], 2 - np.tanh(c[[0, 3]]) ** 2, rtol=1e-6)
 
 
-@each_backend
 @each_dtype
 def test_a_huge_cell_passes_its_gradient_on(backend, dtype):
     a, c_prev = np.zeros((1, 4), dtype), np.full((1, 1), 1e6, dtype)
@@ -51,7 +55,6 @@ def test_a_huge_cell_passes_its_gradient_on(backend, dtype):
     assert da.tolist() == [[0, 0, 1.5, 0.75]]  # dc i, dh t o (1 - o)
 
 
-@each_backend
 @each_dtype
 def test_rows_off_the_mask_are_copied_whatever_a_holds(backend, dtype):
     a, c_prev, b, h_prev = arguments(dtype)
@@ -73,7 +76,6 @@ def test_rows_off_the_mask_are_copied_whatever_a_holds(backend, dtype):
     assert np.allclose(db, db_on, rtol=1e-5)
 
 
-@each_backend
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.int64])
 def test_a_mask_may_be_of_any_integer_type(backend, kind):
     a, c_prev, b, h_prev = arguments(np.float32)
@@ -83,7 +85,6 @@ def test_a_mask_may_be_of_any_integer_type(backend, kind):
     assert np.array_equal(got, expected)
 
 
-@each_backend
 @each_dtype
 @pytest.mark.parametrize("has_mask", [False, True])
 def test_arrays_to_write_into_may_alias(backend, dtype, has_mask):
@@ -112,7 +113,6 @@ def test_arrays_to_write_into_may_alias(backend, dtype, has_mask):
         assert np.array_equal(dh, dh_prev)
 
 
-@each_backend
 def test_a_single_row_without_leading_axes(backend):
     a, c_prev, b, h_prev = arguments(np.float64, ())
     mask = np.array(1)
@@ -125,7 +125,6 @@ def test_a_single_row_without_leading_axes(backend):
         assert np.array_equal(one, rows.reshape(one.shape))
 
 
-@each_backend
 def test_the_bias_gradient_of_many_rows_keeps_its_digits(backend):
     rows, H = 20_000, 2
     a = np.full((rows, 4 * H), 0.3, np.float32)
