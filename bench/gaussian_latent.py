@@ -15,7 +15,7 @@ from backhand.kernels import gaussian_latent
 def ours(a):
     def step():
         z, kl, saved = gaussian_latent.forward(a["mean"], a["logvar"], a["eps"])
-        d_mean, d_logvar, _ = gaussian_latent.backward(a["d_z"], a["d_kl"], saved)
+        d_mean, d_logvar, _ = gaussian_latent.backward(a["d_z"], a["d_kl"], saved, need_eps=False)
         return {"z": z, "kl": kl, "d_mean": d_mean, "d_logvar": d_logvar}
 
     return step

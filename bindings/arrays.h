@@ -13,7 +13,7 @@ template <typename T>
 using In = pybind11::array_t<T, pybind11::array::c_style>;
 
 template <typename T>
-using Out = pybind11::array_t<T>;
+using Out = pybind11::array_t<T, pybind11::array::c_style>;
 
 using Shape = std::vector<pybind11::ssize_t>;
 

@@ -23,11 +23,17 @@ py::tuple forward(const In<REAL>& mean, const In<REAL>& logvar, const In<REAL>& 
 
 template <typename REAL>
 py::tuple backward(const In<REAL>& dz, const In<REAL>& dkl, const In<REAL>& mean,
-                   const In<REAL>& logvar, const In<REAL>& eps) {
-    Out<REAL> dmean(shape_of(mean)), dlogvar(shape_of(mean)), deps(shape_of(eps));
+                   const In<REAL>& logvar, const In<REAL>& eps, bool need_eps) {
+    Out<REAL> dmean(shape_of(mean)), dlogvar(shape_of(mean));
+    py::object deps = py::none();
+    REAL* to_eps = nullptr;
+    if (need_eps) {
+        Out<REAL> made(shape_of(eps));
+        to_eps = made.mutable_data();
+        deps = made;
+    }
     const long n = long(mean.size()), samples = n ? long(eps.size()) / n : 0;
     REAL *to_mean = dmean.mutable_data(), *to_logvar = dlogvar.mutable_data();
-    REAL* to_eps = deps.mutable_data();
     const REAL *d = dz.data(), *k = dkl.data(), *m = mean.data(), *l = logvar.data();
     const REAL* e = eps.data();
     {

@@ -50,8 +50,8 @@ def latent(
     z, kl, saved = gaussian_latent.forward(mean, logvar, eps, backend=run)
 
     def backward(dz: Array, dkl: Array) -> tuple[Array, Array]:
-        dmean, dlogvar, _ = gaussian_latent.backward(dz, dkl, saved, backend=run)
-        return dmean, dlogvar
+        grads = gaussian_latent.backward(dz, dkl, saved, need_eps=False, backend=run)
+        return grads[:2]
 
     return z, kl, backward
 

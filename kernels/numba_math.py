@@ -62,26 +62,29 @@ def _power(n: Any) -> Any:
 
 
 @_inner
-def _exp(x: Any) -> Any:
+def _exponential(x: Any) -> Any:
+    """(exp x, expm1 x) for little more than one of them."""
     x = F(89) if x > F(89) else x
-    x = F(-104) if x < F(-104) else x
-    n, p = _reduce(x)
-    half = I(n >> I(1))
-    return (p + F(1)) * _power(half) * _power(I(n - half))
+    n, p = _reduce(F(-104) if x < F(-104) else x)
+    half = I(n >> I(1))  # 2**n itself may be beyond float
+    rest = I(n - half)
+    s, t = _power(half), _power(rest)
+    return (p + F(1)) * s * t, (p * s + (s - _power(I(-rest)))) * t
+
+
+@_inner
+def _exponential64(x: Any) -> Any:
+    return math.exp(x), math.expm1(x)
+
+
+@_inner
+def _exp(x: Any) -> Any:
+    return _exponential(x)[0]
 
 
 @_inner
 def _expm1(x: Any) -> Any:
-    p = F(2.4801587e-5)
-    p = p * x + F(1.9841270e-4)
-    p = p * x + F(1.3888889e-3)
-    p = p * x + F(8.3333333e-3)
-    p = p * x + F(4.1666667e-2)
-    p = p * x + F(1.6666667e-1)
-    p = p * x + F(0.5)
-    near = p * (x * x) + x
-    far = _exp(x) - F(1)
-    return near if (x < F(0.5)) & (x > F(-0.5)) else far
+    return _exponential(x)[1]
 
 
 @_inner
@@ -158,6 +161,7 @@ def _by_type(single: Any, double: Callable[[float], float]) -> Any:
 
 exp = _by_type(_exp, math.exp)
 expm1 = _by_type(_expm1, math.expm1)
+exponential = _by_type(_exponential, _exponential64)  # (exp x, expm1 x)
 log = _by_type(_log, math.log)
 log1p_unit = _by_type(_log1p_unit, math.log1p)  # log(1 + e) for e in [0, 1]
 tanh = _by_type(_tanh, math.tanh)

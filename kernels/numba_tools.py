@@ -27,6 +27,9 @@ HAND_OVER = 50e-6  # seconds of work that repay waking another thread
 # at the first call for each dtype (about a second), and kept in Numba's cache from then on.
 jit = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 
+# The same without reordering, for what cancels: log(total) - (x - top).
+jit_in_order = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+
 
 @cache
 def _pool(helpers: int) -> ThreadPoolExecutor:

@@ -46,25 +46,33 @@ BH_HD BhReduced bh_reduce(float x) {
 // 2**n for n in [-126, 128]; the last is infinity.
 BH_HD float bh_power(int n) { return bh_from_bits((n + 127) << 23); }
 
-BH_HD float bh_exp(float x) {
+BH_HD BhReduced bh_reduce_clamped(float x) {  // exp is 0 or infinity beyond
     x = x > 89.0f ? 89.0f : x;
-    x = x < -104.0f ? -104.0f : x;
-    const BhReduced e = bh_reduce(x);
-    return bh_scale(e.expm1 + 1.0f, e.n);
+    return bh_reduce(x < -104.0f ? -104.0f : x);
 }
 
+BH_HD float bh_exp(BhReduced e) { return bh_scale(e.expm1 + 1.0f, e.n); }
+
+BH_HD float bh_expm1(BhReduced e) {
+    const int half = e.n >> 1, rest = e.n - half;  // 2**n itself may be beyond float
+    const float s = bh_power(half);
+    return (e.expm1 * s + (s - bh_power(-rest))) * bh_power(rest);
+}
+
+BH_HD float bh_exp(float x) { return bh_exp(bh_reduce_clamped(x)); }
+
 // exp x - 1, also for small x.
-BH_HD float bh_expm1(float x) {
-    float p = 2.4801587e-5f;
-    p = p * x + 1.9841270e-4f;
-    p = p * x + 1.3888889e-3f;
-    p = p * x + 8.3333333e-3f;
-    p = p * x + 4.1666667e-2f;
-    p = p * x + 1.6666667e-1f;
-    p = p * x + 0.5f;
-    const float near = p * (x * x) + x;
-    const float far = bh_exp(x) - 1.0f;
-    return (x < 0.5f && x > -0.5f) ? near : far;
+BH_HD float bh_expm1(float x) { return bh_expm1(bh_reduce_clamped(x)); }
+
+// Both, for little more than one of them.
+template <typename REAL>
+struct BhExponential {
+    REAL exp, expm1;
+};
+
+BH_HD BhExponential<float> bh_exponential(float x) {
+    const BhReduced e = bh_reduce_clamped(x);
+    return {bh_exp(e), bh_expm1(e)};
 }
 
 // log x = n log 2 + log(1 + f), with 1 + f in [sqrt(1/2), sqrt(2)).
@@ -123,6 +131,7 @@ BH_HD float bh_sigmoid(float x) {
 
 BH_HD double bh_exp(double x) { return std::exp(x); }
 BH_HD double bh_expm1(double x) { return std::expm1(x); }
+BH_HD BhExponential<double> bh_exponential(double x) { return {std::exp(x), std::expm1(x)}; }
 BH_HD double bh_log(double x) { return std::log(x); }
 BH_HD double bh_log1p_unit(double x) { return std::log1p(x); }
 BH_HD double bh_tanh(double x) { return std::tanh(x); }

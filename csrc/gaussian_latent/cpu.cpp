@@ -17,8 +17,9 @@ BH_HD void forward_body(REAL* BH_RESTRICT z, REAL* BH_RESTRICT kl, const REAL* B
                         long n, long size) {
     REAL std[BLOCK];
     for (long i = 0; i < size; ++i) {  // SIMD
-        std[i] = gaussian_latent_std(logvar[i]);
-        kl[i] = gaussian_latent_kl(mean[i], logvar[i]);
+        const BhExponential<REAL> scale = gaussian_latent_scale(logvar[i]);
+        std[i] = scale.exp;
+        kl[i] = gaussian_latent_kl(mean[i], logvar[i], scale.expm1);
     }
     for (long k = 0; k < samples; ++k, z += n, eps += n)
         for (long i = 0; i < size; ++i) z[i] = gaussian_latent_sample(mean[i], std[i], eps[i]);  // SIMD
@@ -30,26 +31,37 @@ BH_HD void backward_body(REAL* BH_RESTRICT dmean, REAL* BH_RESTRICT dlogvar,
                          const REAL* BH_RESTRICT dkl, const REAL* BH_RESTRICT mean,
                          const REAL* BH_RESTRICT logvar, const REAL* BH_RESTRICT eps, long samples,
                          long n, long size) {
-    REAL std[BLOCK], sum[BLOCK], sum_eps[BLOCK];
+    REAL std[BLOCK], expm1[BLOCK], sum[BLOCK], sum_eps[BLOCK];
     double total[BLOCK] = {}, total_eps[BLOCK] = {};
-    for (long i = 0; i < size; ++i) std[i] = gaussian_latent_std(logvar[i]);  // SIMD
+    for (long i = 0; i < size; ++i) {  // SIMD
+        const BhExponential<REAL> scale = gaussian_latent_scale(logvar[i]);
+        std[i] = scale.exp;
+        expm1[i] = scale.expm1;
+    }
     for (long k = 0; k < samples;) {
         for (long i = 0; i < size; ++i) sum[i] = sum_eps[i] = REAL(0);
-        for (const long stop = std::min(samples, k + SAMPLES); k < stop; ++k)
+        for (const long stop = std::min(samples, k + SAMPLES); k < stop; ++k) {
             for (long i = 0; i < size; ++i) {  // SIMD
-                const REAL d = dz[k * n + i];
-                sum[i] += d;
-                sum_eps[i] += d * eps[k * n + i];
-                deps[k * n + i] = gaussian_latent_deps(d, std[i]);
+                sum[i] += dz[k * n + i];
+                sum_eps[i] += dz[k * n + i] * eps[k * n + i];
             }
+            if (deps == nullptr) continue;
+            for (long i = 0; i < size; ++i)  // SIMD
+                deps[k * n + i] = gaussian_latent_deps(dz[k * n + i], std[i]);
+        }
+        if (samples <= SAMPLES) break;
         for (long i = 0; i < size; ++i) {
             total[i] += double(sum[i]);
             total_eps[i] += double(sum_eps[i]);
         }
     }
+    if (samples > SAMPLES)
+        for (long i = 0; i < size; ++i) sum[i] = REAL(total[i]), sum_eps[i] = REAL(total_eps[i]);
+    else if (samples == 0)
+        for (long i = 0; i < size; ++i) sum[i] = sum_eps[i] = REAL(0);
     for (long i = 0; i < size; ++i) {  // SIMD
-        dmean[i] = gaussian_latent_dmean(REAL(total[i]), dkl[i], mean[i]);
-        dlogvar[i] = gaussian_latent_dlogvar(REAL(total_eps[i]), dkl[i], std[i], logvar[i]);
+        dmean[i] = gaussian_latent_dmean(sum[i], dkl[i], mean[i]);
+        dlogvar[i] = gaussian_latent_dlogvar(sum_eps[i], dkl[i], std[i], expm1[i]);
     }
 }
 
@@ -92,8 +104,8 @@ void gaussian_latent_backward(REAL* dmean, REAL* dlogvar, REAL* deps, const REAL
                               const REAL* dkl, const REAL* mean, const REAL* logvar,
                               const REAL* eps, long samples, long n) {
     each_block(samples, n, [=](long i, long size) {
-        backward_block(dmean + i, dlogvar + i, deps + i, dz + i, dkl + i, mean + i, logvar + i,
-                       eps + i, samples, n, size);
+        backward_block(dmean + i, dlogvar + i, deps ? deps + i : nullptr, dz + i, dkl + i,
+                       mean + i, logvar + i, eps + i, samples, n, size);
     });
 }
 

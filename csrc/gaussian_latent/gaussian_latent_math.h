@@ -4,9 +4,11 @@
 
 #include "common/vec_math.h"
 
+// The standard deviation, and expm1(logvar) = e (e + 2) with e = expm1(logvar / 2).
 template <typename REAL>
-BH_HD REAL gaussian_latent_std(REAL logvar) {
-    return bh_exp(REAL(0.5) * logvar);
+BH_HD BhExponential<REAL> gaussian_latent_scale(REAL logvar) {
+    const BhExponential<REAL> half = bh_exponential(REAL(0.5) * logvar);
+    return {half.exp, half.expm1 * (half.expm1 + REAL(2))};
 }
 
 template <typename REAL>
@@ -15,8 +17,8 @@ BH_HD REAL gaussian_latent_sample(REAL mean, REAL std, REAL eps) {
 }
 
 template <typename REAL>
-BH_HD REAL gaussian_latent_kl(REAL mean, REAL logvar) {
-    return REAL(0.5) * (mean * mean + (bh_expm1(logvar) - logvar));  // [gaussian_latent.2]
+BH_HD REAL gaussian_latent_kl(REAL mean, REAL logvar, REAL expm1) {
+    return REAL(0.5) * (mean * mean + (expm1 - logvar));  // [gaussian_latent.2]
 }
 
 // dz, dz_eps: the sums of dz and dz eps over the samples.
@@ -26,8 +28,8 @@ BH_HD REAL gaussian_latent_dmean(REAL dz, REAL dkl, REAL mean) {
 }
 
 template <typename REAL>
-BH_HD REAL gaussian_latent_dlogvar(REAL dz_eps, REAL dkl, REAL std, REAL logvar) {
-    return REAL(0.5) * (dz_eps * std + dkl * bh_expm1(logvar));  // [gaussian_latent.4]
+BH_HD REAL gaussian_latent_dlogvar(REAL dz_eps, REAL dkl, REAL std, REAL expm1) {
+    return REAL(0.5) * (dz_eps * std + dkl * expm1);  // [gaussian_latent.4]
 }
 
 template <typename REAL>

@@ -30,9 +30,9 @@ def forward(
 
 
 def backward(
-    dz: Array, dkl: Array, saved: Saved, *, backend: str | None = None
-) -> tuple[Array, Array, Array]:
-    """(dmean, dlogvar, deps)."""
+    dz: Array, dkl: Array, saved: Saved, *, need_eps: bool = True, backend: str | None = None
+) -> tuple[Array, Array, Array | None]:
+    """(dmean, dlogvar, deps); deps is None where ``need_eps`` is false, as for noise."""
     mean, eps = (saved.mean, "... Z"), (saved.eps, "*... Z")
     check("gaussian_latent", mean=mean, eps=eps, dz=(dz, "*... Z"), dkl=(dkl, "... Z"))
-    return OP.pick(backend, dz, dkl, *saved).backward(dz, dkl, saved)  # type: ignore[no-any-return]
+    return OP.pick(backend, dz, dkl, *saved).backward(dz, dkl, saved, need_eps)  # type: ignore[no-any-return]

@@ -16,5 +16,7 @@ def forward(mean: Array, logvar: Array, eps: Array) -> tuple[Array, Array, Saved
     return z, kl, Saved(mean, logvar, eps)
 
 
-def backward(dz: Array, dkl: Array, saved: Saved) -> tuple[Array, Array, Array]:
-    return _native.backward(dz, dkl, *saved)  # type: ignore[no-any-return]
+def backward(
+    dz: Array, dkl: Array, saved: Saved, need_eps: bool
+) -> tuple[Array, Array, Array | None]:
+    return _native.backward(dz, dkl, *saved, need_eps)  # type: ignore[no-any-return]

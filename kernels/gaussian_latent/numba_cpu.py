@@ -8,7 +8,7 @@ import numpy as np
 
 from backhand._types import Array
 from backhand.kernels.gaussian_latent.reference import Saved
-from backhand.kernels.numba_math import exp, expm1
+from backhand.kernels.numba_math import exponential
 from backhand.kernels.numba_tools import jit, over_rows
 
 ELEMENT, SAMPLE = 1.5e-9, 0.5e-9  # seconds
@@ -23,15 +23,18 @@ def forward(mean: Array, logvar: Array, eps: Array) -> tuple[Array, Array, Saved
     return z.reshape(eps.shape), kl.reshape(mean.shape), Saved(mean, logvar, eps)
 
 
-def backward(dz: Array, dkl: Array, saved: Saved) -> tuple[Array, Array, Array]:
+def backward(
+    dz: Array, dkl: Array, saved: Saved, need_eps: bool
+) -> tuple[Array, Array, Array | None]:
     mean, logvar, eps = saved
     m, v, e = _flat(mean), _flat(logvar), _samples(eps, mean)
-    dmean, dlogvar, deps = np.empty_like(m), np.empty_like(m), np.empty_like(e)
+    dmean, dlogvar, to_eps = np.empty_like(m), np.empty_like(m), np.empty_like(e)
     over_rows(
         _backward, len(m), ELEMENT + SAMPLE * len(e),
-        dmean, dlogvar, deps, _samples(dz, mean), _flat(dkl), m, v, e,
+        dmean, dlogvar, to_eps, _samples(dz, mean), _flat(dkl), m, v, e, need_eps,
     )  # fmt: skip
-    return dmean.reshape(mean.shape), dlogvar.reshape(mean.shape), deps.reshape(eps.shape)
+    deps = to_eps.reshape(eps.shape) if need_eps else None
+    return dmean.reshape(mean.shape), dlogvar.reshape(mean.shape), deps
 
 
 def _flat(x: Array) -> Array:
@@ -45,14 +48,14 @@ def _samples(x: Array, mean: Array) -> Array:
 
 @jit
 def _forward(begin: int, end: int, z: Any, kl: Any, mean: Any, logvar: Any, eps: Any) -> None:
-    half = mean.dtype.type(0.5)
+    half, two = mean.dtype.type(0.5), mean.dtype.type(2)
     for start in range(begin, end, BLOCK):
         block = slice(start, min(end, start + BLOCK))
         m, v, kl_b = mean[block], logvar[block], kl[block]
         std = np.empty_like(m)
         for i in range(len(m)):
-            std[i] = exp(half * v[i])
-            kl_b[i] = half * (m[i] * m[i] + (expm1(v[i]) - v[i]))  # [gaussian_latent.2]
+            std[i], e = exponential(half * v[i])
+            kl_b[i] = half * (m[i] * m[i] + (e * (e + two) - v[i]))  # [gaussian_latent.2]
         for k in range(len(eps)):
             z_k, eps_k = z[k, block], eps[k, block]
             for i in range(len(m)):
@@ -62,15 +65,15 @@ def _forward(begin: int, end: int, z: Any, kl: Any, mean: Any, logvar: Any, eps:
 @jit
 def _backward(
     begin: int, end: int, dmean: Any, dlogvar: Any, deps: Any, dz: Any, dkl: Any, mean: Any,
-    logvar: Any, eps: Any,
+    logvar: Any, eps: Any, need_eps: bool,
 ) -> None:  # fmt: skip
-    half = mean.dtype.type(0.5)
+    half, two = mean.dtype.type(0.5), mean.dtype.type(2)
     for start in range(begin, end, BLOCK):
         block = slice(start, min(end, start + BLOCK))
         m, v, dkl_b, dm, dl = mean[block], logvar[block], dkl[block], dmean[block], dlogvar[block]
-        std = np.empty_like(m)
+        std, e = np.empty_like(m), np.empty_like(m)
         for i in range(len(m)):
-            std[i] = exp(half * v[i])
+            std[i], e[i] = exponential(half * v[i])
         total, total_eps = np.zeros(len(m)), np.zeros(len(m))
         for first in range(0, len(eps), SAMPLES):
             part, part_eps = np.zeros_like(m), np.zeros_like(m)
@@ -79,10 +82,12 @@ def _backward(
                 for i in range(len(m)):
                     part[i] += dz_k[i]
                     part_eps[i] += dz_k[i] * eps_k[i]
-                    deps_k[i] = dz_k[i] * std[i]  # [gaussian_latent.5]
+                if need_eps:
+                    for i in range(len(m)):
+                        deps_k[i] = dz_k[i] * std[i]  # [gaussian_latent.5]
             total += part
             total_eps += part_eps
         for i in range(len(m)):
             dz_eps = m.dtype.type(total_eps[i])
             dm[i] = m.dtype.type(total[i]) + dkl_b[i] * m[i]  # [gaussian_latent.3]
-            dl[i] = half * (dz_eps * std[i] + dkl_b[i] * expm1(v[i]))  # [gaussian_latent.4]
+            dl[i] = half * (dz_eps * std[i] + dkl_b[i] * e[i] * (e[i] + two))  # [gaussian_latent.4]

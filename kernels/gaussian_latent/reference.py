@@ -21,12 +21,14 @@ def forward(mean: Array, logvar: Array, eps: Array) -> tuple[Array, Array, Saved
     return z, kl, Saved(mean, logvar, eps)
 
 
-def backward(dz: Array, dkl: Array, saved: Saved) -> tuple[Array, Array, Array]:
+def backward(
+    dz: Array, dkl: Array, saved: Saved, need_eps: bool
+) -> tuple[Array, Array, Array | None]:
     mean, logvar, eps = saved
     xp, half = xp_of(mean), logvar.dtype.type(0.5)
     std = xp.exp(half * logvar)
     dmean = sum_samples(dz, mean.ndim) + dkl * mean  # [gaussian_latent.3]
     dz_eps = sum_samples(dz * eps, mean.ndim)
     dlogvar = half * (dz_eps * std + dkl * xp.expm1(logvar))  # [gaussian_latent.4]
-    deps = dz * std  # [gaussian_latent.5]
+    deps = dz * std if need_eps else None  # [gaussian_latent.5]
     return dmean, dlogvar, deps

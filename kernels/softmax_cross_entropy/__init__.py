@@ -21,7 +21,7 @@ from backhand.backend import Op
 from backhand.checks import check
 from backhand.kernels.softmax_cross_entropy.reference import Saved
 
-OP = Op(__name__, numpy="reference")
+OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
 
 
 def forward(logits: Array, targets: Array, *, backend: str | None = None) -> tuple[Array, Saved]:
