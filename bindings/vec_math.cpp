@@ -12,6 +12,7 @@ namespace {
         for (long i = 0; i < n; ++i) y[i] = bh_##f(x[i]);                                \
     }
 BH_MAP(exp)
+BH_MAP(exp_below)
 BH_MAP(expm1)
 BH_MAP(log)
 BH_MAP(log1p_unit)
@@ -30,6 +31,7 @@ Out<float> map(const In<float>& x) {
 
 BH_BINDING(vec_math) {
     module.def("exp", &map<loop_exp>);
+    module.def("exp_below", &map<loop_exp_below>);
     module.def("expm1", &map<loop_expm1>);
     module.def("log", &map<loop_log>);
     module.def("log1p_unit", &map<loop_log1p_unit>);

@@ -83,6 +83,12 @@ def _exp(x: Any) -> Any:
 
 
 @_inner
+def _exp_below(x: Any) -> Any:
+    n, p = _reduce(F(-88) if x < F(-88) else x)
+    return (p + F(1)) * _power(n)
+
+
+@_inner
 def _expm1(x: Any) -> Any:
     return _exponential(x)[1]
 
@@ -160,6 +166,7 @@ def _by_type(single: Any, double: Callable[[float], float]) -> Any:
 
 
 exp = _by_type(_exp, math.exp)
+exp_below = _by_type(_exp_below, math.exp)  # x <= 0: less work; 0 below 2**-126.5
 expm1 = _by_type(_expm1, math.expm1)
 exponential = _by_type(_exponential, _exponential64)  # (exp x, expm1 x)
 log = _by_type(_log, math.log)

@@ -11,12 +11,49 @@ struct BhLanesOf {
 };
 template <typename REAL>
 using BhLanes = typename BhLanesOf<REAL>::type;
+
+#if defined(__clang__)
+#define BH_MIX(INT, x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define BH_MIX(INT, x, y, ...) \
+    __builtin_shuffle(x, y, typename BhLanesOf<INT>::type{__VA_ARGS__})
+#endif
+
+// The sums of as many vectors as a vector has numbers, in their order.
+BH_HD void bh_sum_each(BhLanes<float>& sums, const BhLanes<float>* x) {
+    BhLanes<float> two[4], four[2];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i, x += 2)
+        two[i] = BH_MIX(int, x[0], x[1], 0, 8, 1, 9, 4, 12, 5, 13) +
+                 BH_MIX(int, x[0], x[1], 2, 10, 3, 11, 6, 14, 7, 15);
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i)
+        four[i] = BH_MIX(int, two[2 * i], two[2 * i + 1], 0, 1, 8, 9, 4, 5, 12, 13) +
+                  BH_MIX(int, two[2 * i], two[2 * i + 1], 2, 3, 10, 11, 6, 7, 14, 15);
+    sums = BH_MIX(int, four[0], four[1], 0, 1, 2, 3, 8, 9, 10, 11) +
+           BH_MIX(int, four[0], four[1], 4, 5, 6, 7, 12, 13, 14, 15);
+}
+
+BH_HD void bh_sum_each(BhLanes<double>& sums, const BhLanes<double>* x) {
+    const BhLanes<double> left = BH_MIX(long long, x[0], x[1], 0, 4, 2, 6) +
+                                 BH_MIX(long long, x[0], x[1], 1, 5, 3, 7);
+    const BhLanes<double> right = BH_MIX(long long, x[2], x[3], 0, 4, 2, 6) +
+                                  BH_MIX(long long, x[2], x[3], 1, 5, 3, 7);
+    sums = BH_MIX(long long, left, right, 0, 1, 4, 5) + BH_MIX(long long, left, right, 2, 3, 6, 7);
+}
 #else
 template <typename REAL>
 struct BhLanes {
     REAL v[32 / sizeof(REAL)];
     REAL operator[](int i) const { return v[i]; }
 };
+template <typename REAL>
+BH_HD void bh_sum_each(BhLanes<REAL>& sums, const BhLanes<REAL>* x) {
+    for (REAL& sum : sums.v) {
+        sum = REAL(0);
+        for (REAL number : (x++)->v) sum += number;
+    }
+}
 template <typename REAL>
 BH_HD BhLanes<REAL>& operator+=(BhLanes<REAL>& a, const BhLanes<REAL>& b) {
     for (unsigned i = 0; i < 32 / sizeof(REAL); ++i) a.v[i] += b.v[i];
@@ -25,6 +62,11 @@ BH_HD BhLanes<REAL>& operator+=(BhLanes<REAL>& a, const BhLanes<REAL>& b) {
 template <typename REAL>
 BH_HD BhLanes<REAL> operator*(REAL x, BhLanes<REAL> a) {
     for (REAL& v : a.v) v *= x;
+    return a;
+}
+template <typename REAL>
+BH_HD BhLanes<REAL> operator*(BhLanes<REAL> a, const BhLanes<REAL>& b) {
+    for (unsigned i = 0; i < 32 / sizeof(REAL); ++i) a.v[i] *= b.v[i];
     return a;
 }
 #endif

@@ -61,6 +61,12 @@ BH_HD float bh_expm1(BhReduced e) {
 
 BH_HD float bh_exp(float x) { return bh_exp(bh_reduce_clamped(x)); }
 
+// exp x for x <= 0 (or NaN), 0 where it is below 2**-126.5: less work.
+BH_HD float bh_exp_below(float x) {
+    const BhReduced e = bh_reduce(x < -88.0f ? -88.0f : x);
+    return (e.expm1 + 1.0f) * bh_power(e.n);
+}
+
 // exp x - 1, also for small x.
 BH_HD float bh_expm1(float x) { return bh_expm1(bh_reduce_clamped(x)); }
 
@@ -130,6 +136,7 @@ BH_HD float bh_sigmoid(float x) {
 }
 
 BH_HD double bh_exp(double x) { return std::exp(x); }
+BH_HD double bh_exp_below(double x) { return std::exp(x); }
 BH_HD double bh_expm1(double x) { return std::expm1(x); }
 BH_HD BhExponential<double> bh_exponential(double x) { return {std::exp(x), std::expm1(x)}; }
 BH_HD double bh_log(double x) { return std::log(x); }

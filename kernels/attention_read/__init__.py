@@ -20,7 +20,7 @@ from backhand.checks import check
 from backhand.kernels.attention_read.reference import Saved
 from backhand.kernels.filterbank import check_grid
 
-OP = Op(__name__, numpy="reference")
+OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
 
 
 def forward(

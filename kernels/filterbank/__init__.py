@@ -23,7 +23,7 @@ from backhand.backend import Op
 from backhand.checks import check
 from backhand.kernels.filterbank.reference import Saved
 
-OP = Op(__name__, numpy="reference")
+OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
 
 
 def forward(

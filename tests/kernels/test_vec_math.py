@@ -70,3 +70,13 @@ def test_in_double_numba_takes_the_library():
     x = np.linspace(0.01, 0.99, 101)
     for name, exact in EXACT.items():
         assert np.allclose(numba(name)(x), exact(x), rtol=1e-15)
+
+
+@pytest.mark.parametrize("form", [native, numba])
+def test_exp_of_what_is_not_positive(form):
+    x = np.linspace(-87.3, 0, 400_001).astype(np.float32)
+    exact = np.exp(x.astype(np.float64))
+    found = form("exp_below")(x)
+    assert (np.abs(found - exact) / np.spacing(exact.astype(np.float32))).max() <= 1
+    far = np.array([-88, -1e4, -1e30, -np.inf, np.nan, -0.0, 0.0], np.float32)
+    np.testing.assert_array_equal(form("exp_below")(far), [0, 0, 0, 0, np.nan, 1, 1])
