@@ -47,7 +47,11 @@ class LSTMCell:
             "LSTMCell", x=(x, "... I"), Wx=(self.Wx, "I G"), Wh=(self.Wh, "H G"),
             h_prev=(h_prev, "... H"), c_prev=(c_prev, "... H"),
         )  # fmt: skip
-        a = x @ self.Wx + h_prev @ self.Wh  # (..., 4*H)
+        a, recurrent = x @ self.Wx, h_prev @ self.Wh  # (..., 4*H)
+        if a.dtype == recurrent.dtype:
+            a += recurrent  # nobody else has seen a: no third array
+        else:
+            a = a + recurrent
         run = lstm_step.OP.resolve(None, a, self.b, c_prev)
         carried = None if mask is None else h_prev
         h, c, saved = lstm_step.forward(a, c_prev, self.b, carried, mask, backend=run)
