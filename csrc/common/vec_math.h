@@ -1,7 +1,7 @@
 // Elementary functions that a compiler can vectorise: float by branch-free polynomials (exp and
 // log to 1 ulp, tanh and sigmoid to 2.5, softplus to 3, the others to 2), double by the library.
-// Overflow, underflow, infinities and NaN come out as in the library.  Proven in
-// tests/kernels/test_vec_math.py.
+// Overflow, underflow, infinities and NaN come out as in the library, but for exp_below.
+// Proven in tests/kernels/test_vec_math.py.
 #pragma once
 
 #include <cmath>

@@ -20,8 +20,8 @@ DReG in one pass: seed log w with ``weights(saved) * d_bound``, and multiply dz 
 which no gradient goes.  A log weight of -inf weighs nothing; a column of them has bound -inf,
 weights, ess and gradient 0.  A column with +inf or NaN has that as its bound (NaN before +inf),
 and weights, ess and gradient NaN.
-Saved: log_w, and its maximum, sum and sum of squares for each column; the weights are
-recomputed.  Derivation: DERIVATION.md.
+Saved: log_w, and for each column its maximum and the sum of exp(log_w - maximum); the weights
+are recomputed.  Derivation: DERIVATION.md.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from backhand.checks import check
 from backhand.kernels.importance_weights import reference
 from backhand.kernels.importance_weights.reference import ESTIMATORS, Saved
 
-OP = Op(__name__, numpy="reference")
+OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
 
 
 def forward(
@@ -60,6 +60,6 @@ def weights(saved: Saved, *, backend: str | None = None) -> Array:
     return OP.pick(backend, saved.log_w).weights(saved)  # type: ignore[no-any-return]
 
 
-def ess(saved: Saved) -> Array:
+def ess(saved: Saved, *, backend: str | None = None) -> Array:
     """The effective sample size (B,), from 1 to K; 0 where no sample weighs anything."""
-    return reference.ess(saved)
+    return reference.ess(weights(saved, backend=backend))

@@ -16,7 +16,6 @@ class Saved(NamedTuple):
     log_w: Array  # (K, B)
     top: Array  # (B,) real: the largest log weight, 0 where it is not finite
     total: Array  # (B,) sum of exp(log_w - top); NaN where it is not finite
-    squares: Array  # (B,) sum of exp(log_w - top)^2
     estimator: str
 
 
@@ -29,7 +28,7 @@ def forward(log_w: Array, estimator: str) -> tuple[Array, Saved]:
         total = sum_rows(e)  # (B,) [importance_weights.1]
         bound = top + xp.log(total / total.dtype.type(len(log_w)))  # [importance_weights.2]
         total = xp.where(xp.isfinite(total), total, total.dtype.type(np.nan))
-        return bound, Saved(log_w, top, total, sum_rows(e * e), estimator)
+    return bound, Saved(log_w, top, total, estimator)
 
 
 def backward(d_bound: Array, saved: Saved) -> Array:
@@ -48,8 +47,9 @@ def weights(saved: Saved) -> Array:
         return w
 
 
-def ess(saved: Saved) -> Array:
-    xp, total = xp_of(saved.total), saved.total
-    with np.errstate(all="ignore"):
-        size = total * total / saved.squares  # [importance_weights.4]
-        return xp.where(total == 0, total, size)  # type: ignore[no-any-return]
+def ess(w: Array) -> Array:
+    """Of normalised weights (K, B)."""
+    xp, squares = xp_of(w), sum_rows(w * w)
+    with np.errstate(divide="ignore"):
+        size: Array = xp.where(squares == 0, squares, 1 / squares)  # [importance_weights.4]
+    return size

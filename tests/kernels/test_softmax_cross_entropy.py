@@ -130,22 +130,23 @@ def test_integers_of_any_type(kind, backend):
 
 
 MEMORY = """
-import resource, sys
+import sys
 import numpy as np
 from backhand.kernels import softmax_cross_entropy as op
 backend, in_place = sys.argv[1], sys.argv[2] == "in place"
 
+def memory(name):
+    with open("/proc/self/status") as lines:
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
+
 def step(rows, V):
     logits = np.random.default_rng(0).random((rows, V), dtype=np.float32)
     targets, d_nll = np.zeros(rows, int), np.ones(rows, np.float32)
-    pages = int(open("/proc/self/statm").read().split()[1])
-    before = pages * resource.getpagesize()
+    before = memory("VmRSS")
     nll, saved = op.forward(logits, targets, backend=backend)
     gradient = op.backward(d_nll, saved, logits if in_place else None, backend=backend)
-    # not getrusage: that one remembers the process that this was forked from
-    lines = open("/proc/self/status").read().splitlines()
-    peak = 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    return (peak - before - (0 if in_place else gradient.nbytes)) / logits.nbytes
+    held = 0 if in_place else gradient.nbytes
+    return (memory("VmHWM") - before - held) / logits.nbytes
 
 step(10, 10)  # loads what there is to load
 print(step(1000, 20_000))

@@ -39,9 +39,8 @@ def loops(folder, source, file=None):
     parts = FUNCTION.split(report.read_text())
     for name, text in zip(parts[1::2], parts[2::2], strict=True):
         if "arch_x86_64_v3" in name and re.search(r"PK?f", name):
-            said = (
-                rf"^{re.escape(str(file or source))}:(\d+):\d+: \w+: (loop vectorized .*|couldn't .*loop)"
-            )
+            here = re.escape(str(file or source))
+            said = rf"^{here}:(\d+):\d+: \w+: (loop vectorized .*|couldn't .*loop)"
             for line, what in re.findall(said, text, re.M):
                 found.setdefault(int(line), []).append(what)
     return found
