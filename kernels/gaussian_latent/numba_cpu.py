@@ -68,26 +68,45 @@ def _backward(
     logvar: Any, eps: Any, need_eps: bool,
 ) -> None:  # fmt: skip
     half, two = mean.dtype.type(0.5), mean.dtype.type(2)
+    stds, es = np.empty(BLOCK, mean.dtype), np.empty(BLOCK, mean.dtype)
+    sums, sums_eps = np.empty(BLOCK, mean.dtype), np.empty(BLOCK, mean.dtype)
     for start in range(begin, end, BLOCK):
         block = slice(start, min(end, start + BLOCK))
         m, v, dkl_b, dm, dl = mean[block], logvar[block], dkl[block], dmean[block], dlogvar[block]
-        std, e = np.empty_like(m), np.empty_like(m)
+        std, e, total, total_eps = stds[: len(m)], es[: len(m)], sums[: len(m)], sums_eps[: len(m)]
         for i in range(len(m)):
             std[i], e[i] = exponential(half * v[i])
-        total, total_eps = np.zeros(len(m)), np.zeros(len(m))
-        for first in range(0, len(eps), SAMPLES):
-            part, part_eps = np.zeros_like(m), np.zeros_like(m)
-            for k in range(first, min(len(eps), first + SAMPLES)):
-                dz_k, eps_k, deps_k = dz[k, block], eps[k, block], deps[k, block]
-                for i in range(len(m)):
-                    part[i] += dz_k[i]
-                    part_eps[i] += dz_k[i] * eps_k[i]
-                if need_eps:
-                    for i in range(len(m)):
-                        deps_k[i] = dz_k[i] * std[i]  # [gaussian_latent.5]
-            total += part
-            total_eps += part_eps
+        if len(eps) <= SAMPLES:
+            _add_samples(total, total_eps, dz, eps, block, 0, len(eps))
+        else:
+            longer, longer_eps = np.zeros(len(m)), np.zeros(len(m))
+            for first in range(0, len(eps), SAMPLES):
+                stop = min(first + SAMPLES, len(eps))
+                _add_samples(total, total_eps, dz, eps, block, first, stop)
+                longer += total
+                longer_eps += total_eps
+            total[:], total_eps[:] = longer, longer_eps
+        for i in range(len(m)):  # one loop for both would have too many arrays for LLVM
+            dm[i] = total[i] + dkl_b[i] * m[i]  # [gaussian_latent.3]
         for i in range(len(m)):
-            dz_eps = m.dtype.type(total_eps[i])
-            dm[i] = m.dtype.type(total[i]) + dkl_b[i] * m[i]  # [gaussian_latent.3]
-            dl[i] = half * (dz_eps * std[i] + dkl_b[i] * e[i] * (e[i] + two))  # [gaussian_latent.4]
+            expm1 = e[i] * (e[i] + two)
+            dl[i] = half * (total_eps[i] * std[i] + dkl_b[i] * expm1)  # [gaussian_latent.4]
+        if need_eps:
+            for k in range(len(eps)):
+                dz_k, deps_k = dz[k, block], deps[k, block]
+                for i in range(len(m)):
+                    deps_k[i] = dz_k[i] * std[i]  # [gaussian_latent.5]
+
+
+@jit
+def _add_samples(
+    total: Any, total_eps: Any, dz: Any, eps: Any, block: Any, first: int, stop: int
+) -> None:
+    """The sums of dz and dz eps over samples, in their own type."""
+    for i in range(len(total)):
+        total[i] = total_eps[i] = 0
+    for k in range(first, stop):
+        dz_k, eps_k = dz[k, block], eps[k, block]
+        for i in range(len(total)):
+            total[i] += dz_k[i]
+            total_eps[i] += dz_k[i] * eps_k[i]
