@@ -51,7 +51,7 @@ BH_HD void absorb_body(Columns<REAL>& met, const REAL* BH_RESTRICT log_w, long s
     REAL old[COLUMNS], sum[COLUMNS];
     REAL *BH_RESTRICT largest = met.largest, *BH_RESTRICT top = met.top;
     double* BH_RESTRICT total = met.total;
-    for (long j = 0; j < cols; ++j) old[j] = largest[j];  // SIMD
+    std::copy(largest, largest + cols, old);
     long k = 0;
     for (; k + 4 <= rows; k += 4) largest_of<4>(largest, log_w + k * stride, stride, cols);
     for (; k < rows; ++k) largest_of<1>(largest, log_w + k * stride, stride, cols);
