@@ -16,6 +16,8 @@ import numpy as np
 
 from backhand._types import Array, DType
 
+# In the machine's byte order: what the compiled kernels can take.
+FLOATS = tuple(map(np.dtype, ("float32", "float64", "complex64", "complex128")))
 REMEMBERED = 4096  # calls that passed, by shapes and types: the same need no second look
 _passed: dict[tuple[Any, ...], dict[str, Any]] = {}
 
@@ -57,7 +59,7 @@ def _check(op: str, arguments: dict[str, tuple[Array, str]]) -> dict[str, Any]:
         kinds, leading, letters = _parse(pattern)
         if not hasattr(array, "dtype"):
             raise TypeError(f"{op}: {name} must be an array, got {type(array).__name__}")
-        if array.dtype.kind not in kinds:
+        if array.dtype.kind not in kinds or (kinds == "fc" and array.dtype not in FLOATS):
             wanted = "an array of integers" if kinds == "iub" else "float32 or float64"
             raise TypeError(
                 f"{op}: {name} must be {wanted}, got {array.dtype}; convert it, "

@@ -43,14 +43,16 @@ class LSTM:
         B = math.prod(lead)  # rows at each step
         first = state or State(*xp.zeros((2, *lead, H), x.dtype))
         now = {"x[0]": (x[0], "... I"), "h": (first.h, "... H"), "c": (first.c, "... H")}
-        check("LSTM", **now, Wx=(Wx, "I G"), Wh=(Wh, "H G"), b=(b, "G"))
+        sizes = check("LSTM", **now, Wx=(Wx, "I G"), Wh=(Wh, "H G"), b=(b, "G"))
+        if sizes["G"] != 4 * H:
+            raise ValueError(f"LSTM: Wh must have shape (H, 4*H), got {Wh.shape}")
         if mask is not None:
             check("LSTM", x=(x, "... I"), mask=(mask, "int ..."))
         masks = None if mask is None else mask.reshape(T, B) != 0
         dtype = xp.result_type(x, Wx, Wh, b, *first)
         h, c = xp.empty((2, T + 1, B, H), dtype)  # of the steps before, then after
         h[0], c[0] = first.h.reshape(B, H), first.c.reshape(B, H)
-        rows = x.reshape(T * B, -1)
+        rows = x.reshape(T * B, x.shape[-1])
         gates = (rows @ Wx).astype(dtype, copy=False).reshape(T, B, 4 * H)  # so far x Wx
         a = xp.empty((B, 4 * H), dtype)
         run = lstm_step.OP.resolve(None, a)
@@ -62,12 +64,17 @@ class LSTM:
             out = (h[t + 1], c[t + 1], gates[t])
             steps.append(lstm_step.forward(a, c[t], b, *m, out=out, backend=run)[-1])
 
+        y, c_last = h[1:].reshape(T, *lead, H), c[-1].reshape(*lead, H)
+
         def backward(
             dy: Array, dc: Array | None, g: Any, need_x: bool = True, keep: bool = False
         ) -> tuple[Array | None, State | None]:
             """(dx, gradient of ``state``); ``keep=True`` leaves what a second call needs."""
             if not steps:
                 raise RuntimeError("LSTM: backward was called before; the first needs keep=True")
+            check("LSTM", y=(y, "... H"), dy=(dy, "... H"))
+            if dc is not None:
+                check("LSTM", c=(c_last, "... H"), dc=(dc, "... H"))
             da = xp.empty_like(gates) if keep else gates
             db = xp.empty((T, 4 * H), dtype)
             dc = xp.zeros((B, H), dtype) if dc is None else dc.reshape(B, H).copy()
@@ -84,8 +91,8 @@ class LSTM:
                 dh, dh_next = dh_next, dh
             g.cell.b.add_rows(db)
             g.cell.Wh.add_outer(h[:-1], da)
-            g.cell.Wx.add_outer(rows.reshape(T, B, -1), da)
-            dx = (da.reshape(T * B, -1) @ Wx.T).reshape(x.shape) if need_x else None
+            g.cell.Wx.add_outer(rows.reshape(T, B, x.shape[-1]), da)
+            dx = (da.reshape(T * B, 4 * H) @ Wx.T).reshape(x.shape) if need_x else None
             return dx, State(dh.reshape(*lead, H), dc.reshape(*lead, H)) if state else None
 
-        return h[1:].reshape(T, *lead, H), c[-1].reshape(*lead, H), backward
+        return y, c_last, backward

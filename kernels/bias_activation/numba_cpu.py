@@ -53,8 +53,13 @@ def _forward(begin: int, end: int, y: Any, a: Any, b: Any, activation: int) -> N
             for i in range(len(b)):
                 u = a[r, i] + b[i]
                 y[r, i] = u if u > 0 else expm1(u)
+        elif activation == RELU:
+            zero = y.dtype.type(0)
+            for i in range(len(b)):
+                u = a[r, i] + b[i]
+                y[r, i] = u if u > 0 else zero  # 0 times -inf would be NaN
         else:
-            slope = y.dtype.type(SLOPE if activation == LEAKY_RELU else 0)
+            slope = y.dtype.type(SLOPE)
             for i in range(len(b)):
                 u = a[r, i] + b[i]
                 y[r, i] = u if u > 0 else slope * u

@@ -50,7 +50,7 @@ def backward(
         dW = _native.dW(x, da, len(W), step) if need_W else None
     else:
         dx = products.dx(da, W, dilation, _add) if need_x else None
-        dW = products.dW(x, da, W, dilation, da is not dy) if need_W else None
+        dW = products.dW(x, da, W, dilation, activation != "identity") if need_W else None
     return dx, dW, db
 
 

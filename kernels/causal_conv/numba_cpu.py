@@ -43,7 +43,7 @@ def backward(
     else:
         da, db = bias_activation.backward(dy, BiasSaved(y, activation, has_bias))
     dx = products.dx(da, W, dilation, _add) if need_x else None
-    dW = products.dW(x, da, W, dilation, da is not dy) if need_W else None
+    dW = products.dW(x, da, W, dilation, activation != "identity") if need_W else None
     return dx, dW, db
 
 

@@ -30,6 +30,7 @@ def backward(dy: Array, saved: Saved, *, backend: str | None = None) -> Array:
     """dW (V, D); ids have no gradient."""
     W, ids = saved
     check("embedding", W=(W, "V D"), ids=(ids, "int ..."), dy=(dy, "... D"))
+    _check_ids(ids, len(W))  # they may have been changed since the forward
     return OP.pick(backend, dy).backward(dy, saved)  # type: ignore[no-any-return]
 
 

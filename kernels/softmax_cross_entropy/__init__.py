@@ -43,7 +43,8 @@ def backward(
     logits, arrays = (saved.logits, "... V"), {}
     if out is not None:
         arrays["out"] = (out, "... V")
-    check("softmax_cross_entropy", logits=logits, d_nll=(d_nll, "..."), **arrays)
+    sizes = check("softmax_cross_entropy", logits=logits, d_nll=(d_nll, "..."), **arrays)
+    check_targets("softmax_cross_entropy", saved.targets, sizes["V"])  # if changed since
     if out is not None and not (out.flags.c_contiguous and _writeable(out)):
         raise ValueError("softmax_cross_entropy: out must be contiguous and writeable")
     return OP.pick(backend, d_nll, saved.logits).backward(d_nll, saved, out)  # type: ignore[no-any-return]
