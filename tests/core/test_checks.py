@@ -103,7 +103,7 @@ def test_complex_goes_with_real_of_its_own_precision():
         (
             {"x": (ones(4, dtype="float16"), "B"), "h": (ones(4), "B")},
             TypeError,
-            "lstm: h is float32 but x is float16; convert one of them, "
+            "lstm: x must be float32 or float64, got float16; convert it, "
             "backhand never casts silently",
         ),
         ({"x": ([1.0, 2.0], "B")}, TypeError, "lstm: x must be an array, got list"),
