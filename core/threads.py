@@ -41,11 +41,19 @@ def set_threads(
 
 @contextmanager
 def blas_threads(count: int) -> Iterator[None]:
-    """BLAS on ``count`` threads inside the block."""
+    """BLAS on ``count`` threads inside the block; with several, the kernels on one each."""
     from threadpoolctl import threadpool_limits
 
+    outside = thread_counts()
     with threadpool_limits(limits=_count(count), user_api="blas"):
-        yield
+        try:
+            if count > 1:
+                _set_native(1)
+                _set_numba(1)
+            yield
+        finally:
+            _set_native(outside.get("native", 1))
+            _set_numba(outside["numba"])
 
 
 def numba_threads() -> int:

@@ -28,6 +28,9 @@ bh.set_threads(numba=2)
 print("numba", counts())
 bh.set_threads(native=2)
 print("native", counts())
+with blas_threads(2):
+    print("inside", counts())
+print("again", counts())
 bh.set_threads(blas=2)
 print("blas", counts())
 bh.set_threads(blas=1)
@@ -47,6 +50,8 @@ def test_one_pool_at_most_has_several_threads():
         "inside [1, 1, 1]",
         "numba [1, 2, 1]",
         f"native [{native}, 1, 1]",
+        "inside [1, 1, 2]",
+        f"again [{native}, 1, 1]",
         "blas [1, 1, 2]",
         "one [1, 1, 1]",
     ]
