@@ -69,7 +69,7 @@ def _images(x: Array | None, like: Array) -> Array:
 def _seconds(x: Array, channels: int, N: int, passes: int) -> float:
     height, width = x.shape[-2:]
     weights = filters.SECONDS * (height + width)
-    return N * (weights + SECONDS * passes * channels * height * width)
+    return float(N * (weights + SECONDS * passes * channels * height * width))
 
 
 @jit
