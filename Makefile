@@ -1,5 +1,6 @@
 # make demo    train a model on real digits and look at it; make test    run every test.
 # make mutants spoil each formula and see that the checks of its op notice.
+# make sanitize run the tests of the compiled kernels under AddressSanitizer and UBSan.
 # Both create .venv on their first run.  PYTHON names another interpreter (3.11 or newer).
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BUILD := pyproject.toml setup.py CMakeLists.txt $(shell find csrc bindings -name
 NATIVE := $(BIN)/python -c \
   'import backhand; print("compiled kernels:", backhand.backends()["native"].reason)'
 
-.PHONY: demo test mutants lint types clean
+.PHONY: demo test mutants sanitize lint types clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-app
@@ -30,6 +31,9 @@ test: $(VENV)/installed-test
 
 mutants: $(VENV)/installed-test
 	$(BIN)/python -m tests.mutants
+
+sanitize: $(VENV)/installed-test
+	$(BIN)/python -m tests.sanitize
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

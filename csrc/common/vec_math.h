@@ -18,10 +18,13 @@ BH_HD int bh_to_bits(float value) {
     return word.bits;
 }
 
+// 2**n for n in [-126, 128]; the last is infinity.  A NaN brings any n: unsigned wraps around.
+BH_HD float bh_power(int n) { return bh_from_bits(int(unsigned(n + 127) << 23)); }
+
 // 2**n x for n in [-160, 160], in two steps so that no factor leaves the range of float.
 BH_HD float bh_scale(float x, int n) {
     const int half = n >> 1;
-    return x * bh_from_bits((half + 127) << 23) * bh_from_bits((n - half + 127) << 23);
+    return x * bh_power(half) * bh_power(n - half);
 }
 
 // x = n log 2 + r with |r| <= log(2) / 2: exp x = 2**n (1 + expm1 r).
@@ -42,9 +45,6 @@ BH_HD BhReduced bh_reduce(float x) {
     p = p * r + 5.0000001201e-1f;
     return {bh_to_bits(shifted) - 0x4B400000, p * (r * r) + r};
 }
-
-// 2**n for n in [-126, 128]; the last is infinity.
-BH_HD float bh_power(int n) { return bh_from_bits((n + 127) << 23); }
 
 BH_HD BhReduced bh_reduce_clamped(float x) {  // exp is 0 or infinity beyond
     x = x > 89.0f ? 89.0f : x;
@@ -84,9 +84,9 @@ BH_HD BhExponential<float> bh_exponential(float x) {
 // log x = n log 2 + log(1 + f), with 1 + f in [sqrt(1/2), sqrt(2)).
 BH_HD float bh_log(float x) {
     const float normal = x < 1.17549435e-38f ? x * 8388608.0f : x;
-    const int bits = bh_to_bits(normal);
-    const int n = ((bits - 0x3F3504F3) >> 23) + (x < 1.17549435e-38f ? -23 : 0);
-    const float f = bh_from_bits(bits - ((bits - 0x3F3504F3) & int(0xFF800000u))) - 1.0f;
+    const unsigned bits = unsigned(bh_to_bits(normal)), above = bits - 0x3F3504F3u;
+    const int n = (int(above) >> 23) + (x < 1.17549435e-38f ? -23 : 0);
+    const float f = bh_from_bits(int(bits - (above & 0xFF800000u))) - 1.0f;
     const float whole = float(n);
     float p = 7.0376836292e-2f;
     p = p * f - 1.1514610310e-1f;

@@ -45,7 +45,7 @@ def objects(folder, flags=()):
         f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
     ]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for command in (cmake, ["cmake", "--build", str(folder)]):
+    for command in (cmake, ["cmake", "--build", str(folder), "--parallel", "2"]):
         done = run(command, env={**os.environ, "PATH": path})
         if done.returncode:
             raise SystemExit(done.stdout + done.stderr)

@@ -1,0 +1,1 @@
+"""``make sanitize``: the tests of the compiled kernels, under AddressSanitizer and UBSan."""
