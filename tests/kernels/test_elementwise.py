@@ -84,3 +84,13 @@ def test_wrong_arguments_say_what_is_wrong():
         bernoulli_logits.forward(x, np.zeros((1, 2, 3), np.float32))
     with pytest.raises(ValueError, match="unknown activation 'gelu'"):
         bias_activation.forward(x, None, "gelu")
+
+
+def test_gaussian_latent_over_more_samples_than_a_block():
+    rng = np.random.default_rng(5)
+    mean, logvar, eps = (rng.standard_normal(s) for s in ((3, 7), (3, 7), (150, 3, 7)))
+    z, kl, saved = gaussian_latent.forward(mean, logvar, eps, backend="numpy")
+    dz, dkl = rng.standard_normal(z.shape), rng.standard_normal(kl.shape)
+    right = gaussian_latent.backward(dz, dkl, saved, backend="numpy")
+    for found, exact in zip(gaussian_latent.backward(dz, dkl, saved), right, strict=True):
+        assert np.abs(found - exact).max() <= 1e-14 * np.abs(exact).max()
