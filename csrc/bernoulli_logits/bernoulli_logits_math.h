@@ -14,7 +14,7 @@ BH_HD REAL bernoulli_linear(REAL x, REAL l) {
 // are multiplied before one logarithm is taken of the product; it stays below 2**100.
 template <typename REAL>
 BH_HD REAL bernoulli_factor(REAL l) {
-    return REAL(1) + bh_exp(l > REAL(0) ? -l : l);  // [bernoulli_logits.1]
+    return REAL(1) + bh_exp_below(l > REAL(0) ? -l : l);  // [bernoulli_logits.1]
 }
 
 constexpr int BERNOULLI_FACTORS = 96;

@@ -25,6 +25,39 @@ BH_HD void forward_body(REAL* BH_RESTRICT z, REAL* BH_RESTRICT kl, const REAL* B
         for (long i = 0; i < size; ++i) z[i] = gaussian_latent_sample(mean[i], std[i], eps[i]);  // SIMD
 }
 
+// The sums of dz and of dz eps over samples, of at most SAMPLES at a time; deps may be null.
+template <typename REAL>
+BH_HD void add_samples(REAL* BH_RESTRICT sum, REAL* BH_RESTRICT sum_eps, REAL* BH_RESTRICT deps,
+                       const REAL* BH_RESTRICT dz, const REAL* BH_RESTRICT eps,
+                       const REAL* BH_RESTRICT std, long samples, long n, long size) {
+    for (long i = 0; i < size; ++i) sum[i] = sum_eps[i] = REAL(0);
+    for (long k = 0; k < samples; ++k) {
+        for (long i = 0; i < size; ++i) {  // SIMD
+            sum[i] += dz[k * n + i];
+            sum_eps[i] += dz[k * n + i] * eps[k * n + i];
+        }
+        if (deps == nullptr) continue;
+        for (long i = 0; i < size; ++i)  // SIMD
+            deps[k * n + i] = gaussian_latent_deps(dz[k * n + i], std[i]);
+    }
+}
+
+// The same for any number of samples: blocks of them are added in double.
+template <typename REAL>
+BH_HD void add_many(REAL* sum, REAL* sum_eps, REAL* deps, const REAL* dz, const REAL* eps,
+                    const REAL* std, long samples, long n, long size) {
+    double total[BLOCK] = {}, total_eps[BLOCK] = {};
+    for (long k = 0; k < samples; k += SAMPLES) {
+        add_samples(sum, sum_eps, deps ? deps + k * n : nullptr, dz + k * n, eps + k * n, std,
+                    std::min(SAMPLES, samples - k), n, size);
+        for (long i = 0; i < size; ++i) {
+            total[i] += double(sum[i]);
+            total_eps[i] += double(sum_eps[i]);
+        }
+    }
+    for (long i = 0; i < size; ++i) sum[i] = REAL(total[i]), sum_eps[i] = REAL(total_eps[i]);
+}
+
 template <typename REAL>
 BH_HD void backward_body(REAL* BH_RESTRICT dmean, REAL* BH_RESTRICT dlogvar,
                          REAL* BH_RESTRICT deps, const REAL* BH_RESTRICT dz,
@@ -32,33 +65,15 @@ BH_HD void backward_body(REAL* BH_RESTRICT dmean, REAL* BH_RESTRICT dlogvar,
                          const REAL* BH_RESTRICT logvar, const REAL* BH_RESTRICT eps, long samples,
                          long n, long size) {
     REAL std[BLOCK], expm1[BLOCK], sum[BLOCK], sum_eps[BLOCK];
-    double total[BLOCK] = {}, total_eps[BLOCK] = {};
     for (long i = 0; i < size; ++i) {  // SIMD
         const BhExponential<REAL> scale = gaussian_latent_scale(logvar[i]);
         std[i] = scale.exp;
         expm1[i] = scale.expm1;
     }
-    for (long k = 0; k < samples;) {
-        for (long i = 0; i < size; ++i) sum[i] = sum_eps[i] = REAL(0);
-        for (const long stop = std::min(samples, k + SAMPLES); k < stop; ++k) {
-            for (long i = 0; i < size; ++i) {  // SIMD
-                sum[i] += dz[k * n + i];
-                sum_eps[i] += dz[k * n + i] * eps[k * n + i];
-            }
-            if (deps == nullptr) continue;
-            for (long i = 0; i < size; ++i)  // SIMD
-                deps[k * n + i] = gaussian_latent_deps(dz[k * n + i], std[i]);
-        }
-        if (samples <= SAMPLES) break;
-        for (long i = 0; i < size; ++i) {
-            total[i] += double(sum[i]);
-            total_eps[i] += double(sum_eps[i]);
-        }
-    }
-    if (samples > SAMPLES)
-        for (long i = 0; i < size; ++i) sum[i] = REAL(total[i]), sum_eps[i] = REAL(total_eps[i]);
-    else if (samples == 0)
-        for (long i = 0; i < size; ++i) sum[i] = sum_eps[i] = REAL(0);
+    if (samples <= SAMPLES)
+        add_samples(sum, sum_eps, deps, dz, eps, std, samples, n, size);
+    else
+        add_many(sum, sum_eps, deps, dz, eps, std, samples, n, size);
     for (long i = 0; i < size; ++i) {  // SIMD
         dmean[i] = gaussian_latent_dmean(sum[i], dkl[i], mean[i]);
         dlogvar[i] = gaussian_latent_dlogvar(sum_eps[i], dkl[i], std[i], expm1[i]);

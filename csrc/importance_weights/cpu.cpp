@@ -1,23 +1,19 @@
-// Importance weights on the CPU: columns side by side in vectors.  The forward reads each number
-// from memory once: a few rows at a time, first for their maxima, then, from cache, for the sums.
+// Importance weights on the CPU: tiles of rows and columns, the columns side by side in vectors.
+// The forward reads each number from memory once: a tile first for its maxima, then, from cache,
+// for its sums; the tiles of a column are put together at the end.
 #include "importance_weights/importance_weights.h"
 
 #include <algorithm>
 #include <limits>
+#include <vector>
 
 #include "common/pool.h"
 #include "importance_weights/importance_weights_math.h"
 
 namespace {
 
-constexpr long COLUMNS = 256;  // side by side
-constexpr long ROWS = 64;      // whose maximum is taken out together, and whose sums are in REAL
-
-template <typename REAL>
-struct Columns {
-    REAL largest[COLUMNS], top[COLUMNS];
-    double total[COLUMNS];
-};
+constexpr long COLUMNS = 256;  // of a tile
+constexpr long ROWS = 64;      // of a tile, whose sums are in REAL
 
 // The maxima of N rows, `stride` apart, and of what was there.
 template <int N, typename REAL>
@@ -44,34 +40,37 @@ BH_HD void add_rows(REAL* BH_RESTRICT sum, const REAL* BH_RESTRICT log_w,
     }
 }
 
-// Rows of log_w into what their columns have met.
+// The maxima and sums of a tile.
 template <typename REAL>
-BH_HD void absorb_body(Columns<REAL>& met, const REAL* BH_RESTRICT log_w, long stride, long rows,
-                       long cols) {
-    REAL old[COLUMNS], sum[COLUMNS];
-    REAL *BH_RESTRICT largest = met.largest, *BH_RESTRICT top = met.top;
-    double* BH_RESTRICT total = met.total;
-    std::copy(largest, largest + cols, old);
+BH_HD void tile_body(REAL* BH_RESTRICT largest, REAL* BH_RESTRICT sum,
+                     const REAL* BH_RESTRICT log_w, long stride, long rows, long cols) {
+    REAL top[COLUMNS];
+    std::fill_n(largest, cols, -std::numeric_limits<REAL>::infinity());
+    std::fill_n(sum, cols, REAL(0));
     long k = 0;
     for (; k + 4 <= rows; k += 4) largest_of<4>(largest, log_w + k * stride, stride, cols);
     for (; k < rows; ++k) largest_of<1>(largest, log_w + k * stride, stride, cols);
-    for (long j = 0; j < cols; ++j) {  // SIMD
-        top[j] = importance_weights_top(largest[j]);
-        sum[j] = REAL(0);
-    }
+    for (long j = 0; j < cols; ++j) top[j] = importance_weights_top(largest[j]);  // SIMD
     for (k = 0; k + 4 <= rows; k += 4)
         add_rows<4>(sum, log_w + k * stride, top, stride, cols);
     for (; k < rows; ++k) add_rows<1>(sum, log_w + k * stride, top, stride, cols);
-    for (long j = 0; j < cols; ++j)  // SIMD
-        total[j] = total[j] * double(importance_weights_e(old[j], top[j])) + double(sum[j]);
 }
 
+// largest, sum: the first tile of these columns, one tile after the other B apart.
 template <typename REAL>
 BH_HD void results_body(REAL* BH_RESTRICT bound, REAL* BH_RESTRICT top, REAL* BH_RESTRICT total,
-                        const Columns<REAL>& met, long K, long cols) {
+                        const REAL* BH_RESTRICT largest, const REAL* BH_RESTRICT sum, long K,
+                        long B, long tiles, long cols) {
+    double sums[COLUMNS] = {};
+    std::copy(largest, largest + cols, top);
+    for (long t = 1; t < tiles; ++t) largest_of<1>(top, largest + t * B, B, cols);
+    for (long j = 0; j < cols; ++j) top[j] = importance_weights_top(top[j]);  // SIMD
+    for (long t = 0; t < tiles; ++t)
+        for (long j = 0; j < cols; ++j)  // SIMD
+            sums[j] += double(sum[t * B + j]) *
+                       double(importance_weights_e(largest[t * B + j], top[j]));
     for (long j = 0; j < cols; ++j) {  // SIMD
-        top[j] = met.top[j];
-        total[j] = importance_weights_total(REAL(met.total[j]));
+        total[j] = importance_weights_total(REAL(sums[j]));
         bound[j] = importance_weights_bound(top[j], total[j], REAL(K));
     }
 }
@@ -106,13 +105,13 @@ BH_HD void backward_body(REAL* BH_RESTRICT d_log_w, const REAL* BH_RESTRICT d_bo
 }
 
 #define BH_COLUMNS(REAL)                                                                           \
-    BH_CLONES void absorb(Columns<REAL>& met, const REAL* log_w, long stride, long rows,           \
-                          long cols) {                                                             \
-        absorb_body(met, log_w, stride, rows, cols);                                               \
+    BH_CLONES void tile(REAL* largest, REAL* sum, const REAL* log_w, long stride, long rows,       \
+                        long cols) {                                                               \
+        tile_body(largest, sum, log_w, stride, rows, cols);                                        \
     }                                                                                              \
-    BH_CLONES void results(REAL* bound, REAL* top, REAL* total, const Columns<REAL>& met, long K,  \
-                           long cols) {                                                            \
-        results_body(bound, top, total, met, K, cols);                                             \
+    BH_CLONES void results(REAL* bound, REAL* top, REAL* total, const REAL* largest,               \
+                           const REAL* sum, long K, long B, long tiles, long cols) {               \
+        results_body(bound, top, total, largest, sum, K, B, tiles, cols);                          \
     }                                                                                              \
     BH_CLONES void backward(REAL* d_log_w, const REAL* d_bound, const REAL* log_w,                 \
                             const REAL* top, const REAL* total, bool dreg, long stride, long rows, \
@@ -133,27 +132,20 @@ REAL bound_of_not_finite(const REAL* log_w, long stride, long K) {
     return std::numeric_limits<REAL>::infinity();
 }
 
-template <typename REAL>
-void forward_columns(REAL* bound, REAL* top, REAL* total, const REAL* log_w, long stride, long K,
-                     long cols) {
-    Columns<REAL> met{};  // sums 0
-    std::fill_n(met.largest, cols, -std::numeric_limits<REAL>::infinity());
-    for (long k = 0; k < K; k += ROWS)
-        absorb(met, log_w + k * stride, stride, std::min(ROWS, K - k), cols);
-    results(bound, top, total, met, K, cols);
-    for (long j = 0; j < cols; ++j)
-        if (total[j] != total[j]) bound[j] = bound_of_not_finite(log_w + j, stride, K);
-}
-
 constexpr double FORWARD_NS = 0.5, BACKWARD_NS = 0.4;  // for one number on one core
-constexpr long UNIT = 16;  // columns that stay on one thread
 
-// run(first column, number of columns) over all columns, shared among threads.
+long parts(long items, long each) { return (items + each - 1) / each; }
+
+// run(tile, first row, rows, first column, columns) over all tiles, shared among threads.
 template <typename F>
-void each_columns(double ns, long K, long B, F&& run) {
-    bh_parallel(bh_split((B + UNIT - 1) / UNIT, ns * double(K * UNIT)), [&](long a, long z, int) {
-        for (long j = a * UNIT; j < std::min(B, z * UNIT); j += COLUMNS)
-            run(j, std::min(COLUMNS, std::min(B, z * UNIT) - j));
+void each_tile(double ns, long K, long B, F&& run) {
+    const long down = parts(K, ROWS);
+    const double each = ns * double(std::min(ROWS, K)) * double(std::min(COLUMNS, B));
+    bh_parallel(bh_split(down * parts(B, COLUMNS), each), [&](long begin, long end, int) {
+        for (long i = begin; i < end; ++i) {
+            const long k = i % down * ROWS, j = i / down * COLUMNS;
+            run(i % down, k, std::min(ROWS, K - k), j, std::min(COLUMNS, B - j));
+        }
     });
 }
 
@@ -162,16 +154,24 @@ void each_columns(double ns, long K, long B, F&& run) {
 template <typename REAL>
 void importance_weights_forward(REAL* bound, REAL* top, REAL* total, const REAL* log_w, long K,
                                 long B) {
-    each_columns(FORWARD_NS, K, B, [=](long j, long cols) {
-        forward_columns(bound + j, top + j, total + j, log_w + j, B, K, cols);
+    const long tiles = parts(K, ROWS);
+    std::vector<REAL> largest(tiles * B), sum(tiles * B);
+    each_tile(FORWARD_NS, K, B, [&](long t, long k, long rows, long j, long cols) {
+        tile(&largest[t * B + j], &sum[t * B + j], log_w + k * B + j, B, rows, cols);
     });
+    for (long j = 0; j < B; j += COLUMNS)
+        results(bound + j, top + j, total + j, &largest[j], &sum[j], K, B, tiles,
+                std::min(COLUMNS, B - j));
+    for (long j = 0; j < B; ++j)
+        if (total[j] != total[j]) bound[j] = bound_of_not_finite(log_w + j, B, K);
 }
 
 template <typename REAL>
 void importance_weights_backward(REAL* d_log_w, const REAL* d_bound, const REAL* log_w,
                                  const REAL* top, const REAL* total, bool dreg, long K, long B) {
-    each_columns(BACKWARD_NS, K, B, [=](long j, long cols) {
-        backward(d_log_w + j, d_bound + j, log_w + j, top + j, total + j, dreg, B, K, cols);
+    each_tile(BACKWARD_NS, K, B, [=](long, long k, long rows, long j, long cols) {
+        const long at = k * B + j;
+        backward(d_log_w + at, d_bound + j, log_w + at, top + j, total + j, dreg, B, rows, cols);
     });
 }
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from backhand._types import Array
 from backhand.kernels.bernoulli_logits.reference import Saved
-from backhand.kernels.numba_math import exp, log, sigmoid
+from backhand.kernels.numba_math import exp_below, log, sigmoid
 from backhand.kernels.numba_tools import as_rows, jit, over_rows
 
 FORWARD, BACKWARD = 0.6e-9, 0.7e-9  # seconds for one element
@@ -49,7 +49,7 @@ def _forward(begin: int, end: int, logp: Any, x: Any, logits: Any) -> None:
             total, product = zero, one
             for i in range(len(x_b)):
                 total += x_b[i] * l_b[i] - max(l_b[i], zero)
-                product *= one + exp(-abs(l_b[i]))
+                product *= one + exp_below(-abs(l_b[i]))
             nats += total - log(product)  # [bernoulli_logits.1]
         logp[r] = nats
 
