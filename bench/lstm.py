@@ -7,12 +7,7 @@ gate, ``torch one sigmoid`` one over everything, of which it throws a quarter aw
 ``lstm_cell`` adds the products, [x, h] in one for the peers; ``torch LSTMCell`` is the library's.
 ``lstm`` is a sequence, against ``torch.nn.LSTM`` (the library, which oneDNN runs on its own
 threads) and a scan in JAX with the products of all inputs in front; PyTorch by hand was slower
-than its library.  Weight gradients over time are one product with us: on one thread, 64 steps,
-256 inputs and units, minima of 8 to 20 runs on a busy machine,
-
-    rows B                       1      8     32    100    256
-    one product a step, ms    54.2   23.6   22.4    133    276
-    one product, ms            0.5    3.1   16.4    107    254
+than its library.  Weight gradients over time are one product with us.
 """
 
 from __future__ import annotations
@@ -204,14 +199,16 @@ def cell_case(name, B, inputs, H):
 def sequence_inputs(T, B, inputs, H):
     def make(rng):
         x, d_y = rng.standard_normal((T, B, inputs)), rng.standard_normal((T, B, H))
-        return {"x": np.float32(x), "d_y": np.float32(d_y)} | weights(rng, inputs, H)
+        both = weights(rng, inputs, H)
+        W = both.pop("W")
+        parts = {"Wx": W[:inputs], "Wh": W[inputs:]}
+        return {"x": np.float32(x), "d_y": np.float32(d_y), **parts, **both}
 
     return make
 
 
 def sequence_ours(a):
-    cell, d_W = our_cell(a, a["x"].shape[2])
-    lstm = LSTM(cell)
+    lstm = LSTM(LSTMCell(a["Wx"], a["Wh"], a["b"]))
     g = bh.grads_like(lstm)
 
     def step():
@@ -219,7 +216,8 @@ def sequence_ours(a):
         g.zero()
         dx, _ = backward(a["d_y"], None, g)
         g.flush()
-        return {"y": y, "d_x": dx, **d_W(g), "d_b": g.cell.b.array}
+        gradients = {"d_Wx": g.cell.Wx.array, "d_Wh": g.cell.Wh.array, "d_b": g.cell.b.array}
+        return {"y": y, "d_x": dx, **gradients}
 
     return step
 
@@ -229,10 +227,9 @@ def torch_library(a):
 
     inputs, H = a["x"].shape[2], a["d_y"].shape[2]
     lstm = torch.nn.LSTM(inputs, H)
-    W = torch.from_numpy(a["W"])
     with torch.no_grad():
-        lstm.weight_ih_l0.copy_(W[:inputs].T)
-        lstm.weight_hh_l0.copy_(W[inputs:].T)
+        lstm.weight_ih_l0.copy_(torch.from_numpy(a["Wx"]).T)
+        lstm.weight_hh_l0.copy_(torch.from_numpy(a["Wh"]).T)
         lstm.bias_ih_l0.copy_(torch.from_numpy(a["b"]))
     lstm.bias_hh_l0 = torch.nn.Parameter(torch.zeros(4 * H), requires_grad=False)
     x, d_y = torch.from_numpy(a["x"]).requires_grad_(), torch.from_numpy(a["d_y"])
@@ -241,24 +238,23 @@ def torch_library(a):
     def step():
         y, _ = lstm(x)
         dx, d_ih, d_hh, db = torch.autograd.grad(y, leaves, d_y)
-        return {"y": y, "d_x": dx, "d_W": torch.cat([d_ih, d_hh], 1).T, "d_b": db}
+        return {"y": y, "d_x": dx, "d_Wx": d_ih.T, "d_Wh": d_hh.T, "d_b": db}
 
     return step
 
 
-def jax_sequence(x, W, b):
+def jax_sequence(x, Wx, Wh, b):
     import jax
     import jax.numpy as jnp
 
-    I, H = x.shape[2], b.shape[0] // 4  # noqa: E741
-    Wh = W[I:]
+    H = b.shape[0] // 4
 
     def one(state, a):
         now = jax_step_of(a + state[0] @ Wh, state[1])
         return (now["h"], now["c"]), now["h"]
 
     zeros = jnp.zeros((x.shape[1], H), x.dtype)
-    return {"y": jax.lax.scan(one, (zeros, zeros), x @ W[:I] + b)[1]}
+    return {"y": jax.lax.scan(one, (zeros, zeros), x @ Wx + b)[1]}
 
 
 def sequence_case(name, T, B, inputs, H):
@@ -270,7 +266,7 @@ def sequence_case(name, T, B, inputs, H):
         implementations={
             "backhand": sequence_ours,
             "torch": torch_library,
-            "jax": jax_step(jax_sequence, ["x", "W", "b"]),
+            "jax": jax_step(jax_sequence, ["x", "Wx", "Wh", "b"]),
         },
         ops=["lstm_step"],
         samples=T * B,

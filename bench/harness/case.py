@@ -47,6 +47,7 @@ class Case:
     quick: bool = False  # part of --quick
     steps: int = 1  # so many steps in a row must agree
     tolerance: float = 2e-5  # of the largest entry of each result, against float64
+    tolerances: Mapping[str, float] = field(default_factory=dict)  # of results that need their own
     pool: str = "kernels"  # which of our pools gets the threads: "kernels" or "blas"
 
     @property
@@ -69,6 +70,11 @@ class Implementation(NamedTuple):
     key: str
     group: str
     ours: bool
+
+    @property
+    def form(self) -> str:
+        """Of ours: "" for the default form, "workspace" for "backhand workspace"."""
+        return self.key.partition(" ")[2] if self.ours else ""
 
     @property
     def framework(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -45,12 +46,15 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
+            start_new_session=True,  # Ctrl-C is for the runner, which ends the workers
         )
 
     def call(self, what: str, **arguments: Any) -> dict[str, Any]:
         """Send a command and wait; WorkerError with what the worker said, or how it died."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
+        if self.process.stdin.closed:
+            raise WorkerError("its process ended while another form was prepared")
         try:
             self.process.stdin.write(json.dumps({"do": what, **arguments}) + "\n")
             self.process.stdin.flush()
@@ -71,8 +75,9 @@ class Process:
         return " | ".join(line.strip() for line in lines[-6:] if line.strip())[-500:]
 
     def close(self) -> None:
-        if self.process.stdin is not None and not self.process.stdin.closed:
-            self.process.stdin.close()
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):  # it has ended, with a command unread
+                self.process.stdin.close()
         if self.process.stdout is not None:
             self.process.stdout.close()
         try:
@@ -101,6 +106,12 @@ class Processes:
             self.running[group] = Process(group, self.threads, python)
             self.versions |= self.running[group].call("hello")["versions"]
         return self.running[group]
+
+    def drop(self) -> None:
+        """The processes that still run forget the case before."""
+        for process in self.running.values():
+            if process.process.poll() is None:
+                process.call("drop")
 
     def __enter__(self) -> Processes:
         return self

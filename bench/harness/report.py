@@ -13,33 +13,52 @@ from typing import Any
 
 from backhand._version import __version__
 from backhand.bench.harness import busy
-from backhand.bench.harness.case import BEST_PEER, Implementation
-from backhand.bench.harness.runner import Block, Measured
+from backhand.bench.harness.case import BEST_PEER, FRAMEWORKS, Implementation
+from backhand.bench.harness.runner import Block, Failed, Measured
 
 FLOOR_THREADS = 2  # floors are stated for two threads
 
 Record = dict[str, Any]
 
 
+def failure(failed: Failed) -> Record:
+    """The entry of a case of which there is nothing else to say."""
+    case = failed.case
+    return {
+        "case": case.name, "sizes": dict(case.sizes), "threads": failed.threads,
+        "failed": failed.why,
+    }  # fmt: skip
+
+
 def record(measured: Measured) -> Record:
-    """One entry of the JSON report; ``backend`` is our fastest."""
+    """One entry of the JSON report; ``backend`` is our fastest, in the default form."""
     case = measured.case
     columns = {c.label: c for c in measured.columns if c.label in measured.blocks}
     rows = {label: _implementation(measured, label) for label in columns}
     median = {label: row["seconds_median"] for label, row in rows.items()}
-    ours = [label for label, c in columns.items() if c.ours]
-    best = min(ours, key=lambda label: median[label])
+    ours: dict[str, str] = {}  # the fastest of each form
+    for label, c in columns.items():
+        if c.ours:
+            ours[c.form] = min(ours.get(c.form, label), label, key=lambda name: median[name])
+    best = ours.pop("")
     peers = [label for label, c in columns.items() if c.framework]
     best_peer = min(peers, key=lambda label: median[label], default=None)
     limit = sum(measured.limit.values())
+
+    def judged(label: str) -> Record:
+        return {
+            "backend": label,
+            "ratio_to_best_peer": median[best_peer] / median[label] if best_peer else None,
+            "fraction_of_limit": limit / median[label] if limit else None,
+        }
+
     return {
         "case": case.name,
         "sizes": dict(case.sizes),
-        "backend": best,
         "threads": measured.threads,
-        "ratio_to_best_peer": median[best_peer] / median[best] if best_peer else None,
+        **judged(best),
         "best_peer": best_peer,
-        "fraction_of_limit": limit / median[best] if limit else None,
+        "other_forms": {form: judged(label) for form, label in ours.items()},
         "limit": {"seconds": limit, **measured.limit},
         "floors": _floors(measured, median, best, best_peer),
         "implementations": rows,
@@ -81,13 +100,38 @@ def _floors(
 ) -> list[Record]:
     if measured.threads != FLOOR_THREADS:
         return []
+    there, absent = _peers(measured)
     floors = []
     for against, wanted in measured.case.floors.items():
         label = best_peer if against == BEST_PEER else against
         ratio = median[label] / median[best] if label in median else None
-        met = None if ratio is None or _busy(measured) else ratio >= wanted
-        floors.append({"against": against, "wanted": wanted, "ratio": ratio, "met": met})
+        floor: Record = {"against": against, "wanted": wanted, "ratio": ratio}
+        if against == BEST_PEER:
+            floor |= {"judged_against": there, "absent": absent}
+        floor["verdict"] = _verdict(floor, _busy(measured))
+        floor["met"] = {"met": True, "MISSED": False}.get(floor["verdict"])
+        floors.append(floor)
     return floors
+
+
+def _verdict(floor: Record, busy: bool) -> str:
+    if floor["ratio"] is None:
+        return "not measured"
+    if busy:
+        return "not judged, as busy"
+    if floor["ratio"] < floor["wanted"]:
+        return "MISSED"
+    if floor.get("absent"):  # who might be better
+        return f"judged against {', '.join(floor['judged_against'])} only"
+    return "met"
+
+
+def _peers(measured: Measured) -> tuple[list[str], list[str]]:
+    """Families of the case's peers (torch, torch.compile, jax): measured, and not."""
+    firsts = [name.partition(" ")[0] for name in measured.case.implementations]
+    families = [f for f in dict.fromkeys(firsts) if f.partition(".")[0] in FRAMEWORKS]
+    there = {c.group for c in measured.columns if c.label in measured.blocks}
+    return [f for f in families if f in there], [f for f in families if f not in there]
 
 
 # -- conditions ----------------------------------------------------------------------------
@@ -157,16 +201,23 @@ def markdown(records: Sequence[Record], columns: Sequence[Implementation], about
         f"Commit {about['commit'] or 'unknown'}.",
         "",
         "Milliseconds for one step, median of the rounds' medians, drift divided out; in brackets "
-        "the minimum. Ratio: the best peer's median over ours. Limit: products, memory and "
-        "transcendentals of the case alone, one after the other.",
+        "the minimum. Ratio: the best peer's median over ours, both in the default form; other "
+        "forms of ours have their own. Limit: products, memory and transcendentals of the case "
+        "alone, one after the other.",
     ]
+    failed = [r for r in records if "failed" in r]
+    records = [r for r in records if "failed" not in r]
     for threads in dict.fromkeys(r["threads"] for r in records):
         rows = [r for r in records if r["threads"] == threads]
         labels = _labels(columns, rows)
-        lines += ["", f"## {threads} thread{'s' if threads > 1 else ''}", ""]
-        head = ["case", *labels, "ours", "ratio", "limit", "of limit", "floor"]
+        lines += ["", f"## {_threads(threads)}", ""]
+        head = ["case", *labels, "ours", "ratio", "limit", "of limit", "floor", "other forms"]
         lines += _table(head, [_cells(r, labels) for r in rows])
-    lines += ["", *_notes(records, about)]
+    if failed:
+        lines += ["", "## Not measured", ""]
+        lines += [f"- {r['case']}, {_threads(r['threads'])}: {r['failed']}" for r in failed]
+    if records:
+        lines += ["", *_notes(records, about)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -191,15 +242,24 @@ def _cells(r: Record, labels: Sequence[str]) -> list[str]:
         _ms(r["limit"]["seconds"]),
         f"{fraction:.0%}" if fraction else "",
         "; ".join(_floor(floor) for floor in r["floors"]),
+        "; ".join(_form(form) for form in r["other_forms"].values()),
     ]
     return cells
 
 
+def _form(form: Record) -> str:
+    ratio = form["ratio_to_best_peer"]
+    return f"{form['backend']}: {ratio:.2f}" if ratio else str(form["backend"])
+
+
 def _floor(floor: Record) -> str:
-    if floor["ratio"] is None:
-        return f"{floor['wanted']:g}x {floor['against']}: not measured"
-    verdict = {True: "met", False: "MISSED", None: "not judged, as busy"}[floor["met"]]
-    return f"{floor['wanted']:g}x {floor['against']}: {floor['ratio']:.2f}, {verdict}"
+    peers = f" ({', '.join(floor['judged_against'])})" if floor.get("judged_against") else ""
+    ratio = "" if floor["ratio"] is None else f"{floor['ratio']:.2f}, "
+    return f"{floor['wanted']:g}x {floor['against']}{peers}: {ratio}{floor['verdict']}"
+
+
+def _threads(n: int) -> str:
+    return f"{n} thread{'s' if n > 1 else ''}"
 
 
 def _ms(seconds: float) -> str:

@@ -57,6 +57,25 @@ def dying(a):
     os._exit(3)
 
 
+def dying_later(a):
+    """Right at first; its process ends in the first block."""
+    times = 0
+
+    def step():
+        nonlocal times
+        times += 1
+        if times > 3:
+            os._exit(4)
+        return peer(a)()
+
+    return step
+
+
+def ours_dying(a):
+    """Only in its worker: the reference is computed in the runner's process, in float64."""
+    return dying(a) if a["a"].dtype == np.float32 else ours(a)
+
+
 def counting(a):
     total = a["a"].copy()
 
@@ -80,8 +99,8 @@ def counting_late(a):
     return step
 
 
-def case(name, steps=1, quick=False, **others):
-    first = {"backhand": counting if steps > 1 else ours}
+def case(name, steps=1, quick=False, first=None, tolerances=None, **others):
+    first = {"backhand": first or (counting if steps > 1 else ours)}
     return Case(
         name=name,
         sizes={"B": B, "D": D},
@@ -95,6 +114,7 @@ def case(name, steps=1, quick=False, **others):
         floors={"best peer": 0.5, "jax": 1e9},
         quick=quick,
         steps=steps,
+        tolerances=tolerances or {},
     )
 
 
@@ -102,7 +122,10 @@ CASES = [
     case("agrees", quick=True, torch=peer, jax=peer),
     case("one_fails", torch=failing, jax=peer),
     case("one_dies", torch=peer, jax=dying),
+    case("dies_later", torch=dying_later, jax=peer),
+    case("ours_dies", first=ours_dying, torch=peer),
     case("wrong", torch=wrong),
+    case("wrong_but_tolerated", tolerances={"d_a": 10.0}, torch=wrong),
     case("of_another_shape", torch=of_another_shape),
     case("not_finite", torch=not_finite),
     case("with_a_result_missing", torch=with_a_result_missing),

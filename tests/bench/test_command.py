@@ -2,19 +2,22 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 
 import numpy as np
 import pytest
 
 from backhand.backend import status
-from backhand.bench.harness import busy, case, report
+from backhand.bench.harness import busy, case, report, runner
 from backhand.bench.harness.case import BEST_PEER, FRAMEWORKS, Implementation
 from backhand.bench.harness.process import Process
 from backhand.bench.harness.runner import Block, Measured
-from backhand.cli import main
+from backhand.cli import bench, main
 from tests.bench import fake_cases
 from tests.bench.conftest import FOUND
 
@@ -76,8 +79,50 @@ def test_markdown_goes_to_a_file_too(fake, call, tmp_path):
 def test_a_wrong_implementation_is_exit_status_1(fake, call):
     status, out, err = call("agrees", "wrong", *SHORT, "--threads", "1", "--json")
     assert status == 1
-    assert [entry["case"] for entry in json.loads(out)] == ["agrees"]
+    right, not_right = json.loads(out)
+    assert right["case"] == "agrees"
+    assert "failed" not in right
+    assert not_right["failed"].startswith("wrong: torch disagrees")
     assert "backhand: error: wrong: torch disagrees" in err
+    _, text, _ = call("agrees", "wrong", *SHORT, "--threads", "1")
+    assert "| agrees |" in text
+    assert "## Not measured\n\n- wrong, 1 thread: wrong: torch disagrees" in text
+
+
+def test_ctrl_c_leaves_what_was_measured(fake, call, monkeypatch, tmp_path):
+    real = runner.measure
+
+    def measure(found, *others):
+        if found.case.name == "one_dies":
+            raise KeyboardInterrupt
+        return real(found, *others)
+
+    monkeypatch.setattr(runner, "measure", measure)
+    file = tmp_path / "report.json"
+    names = ["agrees", "one_fails", "one_dies", "wrong"]
+    status, out, err = call(*names, *SHORT, "--threads", "1", "--json", "-o", file)
+    assert status == 130
+    assert "backhand: error: interrupted" in err
+    assert json.loads(out) == json.loads(file.read_text())
+    failed = {entry["case"]: entry.get("failed") for entry in json.loads(out)}
+    assert failed == dict(zip(names, [None, None, "interrupted", "interrupted"], strict=True))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_a_signal_to_the_whole_group_ends_the_workers_too():
+    """As a terminal sends it."""
+    words = ["bench", "gaussian_latent", "--rounds", "1000", "--busy", "--threads", "1", "--json"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "backhand", *words, "--peers", "none"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    while "rounds of" not in run.stderr.readline():
+        assert run.poll() is None
+    os.killpg(run.pid, signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert err == "backhand: error: interrupted\n"
+    assert {entry["failed"] for entry in json.loads(out)} == {"interrupted"}
 
 
 def test_quick_is_the_cases_with_a_floor_on_two_threads(fake, call):
@@ -100,6 +145,9 @@ def test_quick_is_the_cases_with_a_floor_on_two_threads(fake, call):
         (["--threads", "0"], "--threads must be from 1 to"),
         (["--rounds", "0"], "--rounds must be at least 1, got 0"),
         (["--peer-python", "/nowhere/python"], "--peer-python /nowhere/python: there is no"),
+        (["--peer-python", tempfile.gettempdir()], "is not a Python of 3.11 or newer: name the"),
+        (["--peer-python", __file__], "is not a Python of 3.11 or newer: name the program"),
+        (["--peer-python", shutil.which("true")], "is not a Python of 3.11 or newer: name the"),
         (["-o", "report.txt"], "-o must end in .md or .json"),
         (["one_fails", "--backend", "emulated", "--threads", "1"], "has no emulated form"),
     ],
@@ -113,16 +161,39 @@ def test_wrong_use_is_one_line_and_exit_status_2(fake, call, words, message):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
-def test_missing_peers_are_named_with_the_cure(fake, call, bare_python, monkeypatch):
-    monkeypatch.delenv("PYTHONPATH")
-    words = [*SHORT, "--threads", "1", "--json", "--peer-python", bare_python]
-    status, out, err = call("agrees", *words)
-    assert status == 0
-    assert "not measured, as not installed: torch, jax; pip install 'backhand[bench]'" in err
-    assert not {"torch", "jax"} & json.loads(out)[0]["implementations"].keys()
-    status, _, err = call("agrees", *words, "--peers", "jax")
-    assert status == 2
-    assert "--peers: jax not installed: pip install 'backhand[bench]'" in err
+def test_missing_peers_are_named_with_the_cure(bare_python, monkeypatch, capsys):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.setattr(sys, "executable", str(bare_python))
+    assert bench._peers(None, None) == []
+    missing = "not measured, as not installed: torch, jax; pip install 'backhand[bench]'"
+    assert missing in capsys.readouterr().err
+    with pytest.raises(ImportError, match=r"--peers: jax not installed: pip install 'backhand"):
+        bench._peers("jax", None)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+@pytest.mark.parametrize(
+    ("has", "lacks"),
+    [
+        ([], "no numpy and threadpoolctl, which the peers need too"),
+        (["numpy", "threadpoolctl"], "neither torch nor jax"),
+        (["numpy", "threadpoolctl", "jax"], None),
+    ],
+)
+def test_a_named_python_must_have_a_peer(bare_python, monkeypatch, tmp_path, capsys, has, lacks):
+    for name in has:
+        (tmp_path / f"{name}.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    python = str(bare_python)
+    if lacks is None:
+        assert bench._peers(None, python) == ["jax"]
+        assert f"not measured, as not installed: torch; install them for {python}" in (
+            capsys.readouterr().err
+        )
+    else:
+        status = main(["bench", "gaussian_latent", "--busy", "--peer-python", python])
+        error = f"backhand: error: --peer-python {python} has {lacks}\n"
+        assert (status, capsys.readouterr().err) == (2, error)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
@@ -175,11 +246,41 @@ def test_the_best_of_each_side_counts():
 def test_floors_hold_at_two_threads():
     medians = {"native": 2.0, "torch": 4.0}
     assert report.record(measured(1, **medians))["floors"] == []
-    best, jax = report.record(measured(2, **medians))["floors"]
-    assert best == {"against": "best peer", "wanted": 0.5, "ratio": 2.0, "met": True}
-    assert jax == {"against": "jax", "wanted": 1e9, "ratio": None, "met": None}
-    missed = report.record(measured(2, native=2.0, jax=1.0))["floors"][1]
-    assert missed["met"] is False
+    best, jax = report.record(measured(2, **medians, jax=5.0))["floors"]
+    assert best == {
+        "against": "best peer", "wanted": 0.5, "ratio": 2.0, "verdict": "met", "met": True,
+        "judged_against": ["torch", "jax"], "absent": [],
+    }  # fmt: skip
+    missed = {"against": "jax", "wanted": 1e9, "ratio": 2.5, "verdict": "MISSED", "met": False}
+    assert jax == missed
+
+
+def test_a_floor_is_not_met_where_a_peer_is_absent():
+    one = measured(2, native=2.0, torch=4.0)
+    best, jax = report.record(one)["floors"]
+    assert (best["met"], best["absent"]) == (None, ["jax"])
+    assert jax == {
+        "against": "jax", "wanted": 1e9, "ratio": None, "verdict": "not measured", "met": None,
+    }  # fmt: skip
+    text = report.markdown([report.record(one)], one.columns, report.conditions({}))
+    assert "0.5x best peer (torch): 2.00, judged against torch only; 1e+09x jax: not" in text
+    slower = report.record(measured(2, native=9.0, torch=4.0))["floors"][0]
+    assert slower["met"] is False, "slower than one peer is slower than the best"
+
+
+def test_the_default_form_is_judged_and_others_are_told():
+    one = measured(2, native=2.0, torch=4.0, jax=3.0)
+    workspace = Implementation("native workspace", "backhand workspace", "native", True)
+    one.columns.append(workspace)
+    one.blocks["native workspace"] = [Block(1.0, 1.0, 1.0, 1.0)]
+    entry = report.record(one)
+    assert (entry["backend"], entry["ratio_to_best_peer"]) == ("native", 1.5)
+    assert entry["floors"][0]["ratio"] == 1.5
+    (form,) = entry["other_forms"].values()
+    assert form["backend"] == "native workspace"
+    assert form["ratio_to_best_peer"] == 3.0
+    text = report.markdown([entry], one.columns, report.conditions({}))
+    assert "| native workspace: 3.00 |" in text
 
 
 def test_no_floor_is_met_or_missed_on_a_busy_machine(monkeypatch):
@@ -190,7 +291,7 @@ def test_no_floor_is_met_or_missed_on_a_busy_machine(monkeypatch):
     assert entry["busy"]
     assert [floor["met"] for floor in entry["floors"]] == [None, None]
     text = report.markdown([entry], one.columns, report.conditions({}))
-    assert "0.5x best peer: 2.00, not judged, as busy; 1e+09x jax: not measured" in text
+    assert "0.5x best peer (torch): 2.00, not judged, as busy; 1e+09x jax: not measured" in text
     assert "**The machine was busy**: other processes used up to 0.90 cores" in text
 
 

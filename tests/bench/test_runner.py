@@ -1,12 +1,13 @@
 """What the runner refuses, and what it goes on without."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
 from backhand.bench.harness import busy, runner
-from backhand.bench.harness.runner import Refused, Settings, run
+from backhand.bench.harness.runner import Failed, Refused, Settings, run
 from tests.bench.conftest import FOUND
 
 SETTINGS = Settings(
@@ -46,9 +47,15 @@ def test_only_the_peers_that_are_asked_for_run(fake):
         ("wrong_later", "total of step 1 is off by"),
     ],
 )
-def test_who_disagrees_ends_the_run(fake, name, words):
-    with pytest.raises(Refused, match=words):
-        one(name)
+def test_a_case_in_which_somebody_disagrees_is_not_measured(fake, name, words):
+    failed, after = run([FOUND[name], FOUND["agrees"]], SETTINGS)
+    assert isinstance(failed, Failed)
+    assert re.search(words, failed.why)
+    assert after.blocks.keys() == {"numpy", "torch", "jax"}
+
+
+def test_a_result_can_have_a_tolerance_of_its_own(fake):
+    assert "torch" in one("wrong_but_tolerated").blocks
 
 
 def test_a_peer_that_fails_is_named_and_the_others_are_measured(fake):
@@ -61,6 +68,18 @@ def test_a_peer_whose_process_ends_is_named(fake):
     measured = one("one_dies")
     assert "its process ended with status 3" in measured.errors["jax"]
     assert "torch" in measured.blocks
+
+
+def test_a_peer_whose_process_ends_in_a_block_is_named(fake):
+    measured = one("dies_later")
+    assert "its process ended with status 4" in measured.errors["torch"]
+    assert {name: len(blocks) for name, blocks in measured.blocks.items()} == {"numpy": 2, "jax": 2}
+
+
+def test_a_form_of_ours_whose_process_ends_fails_its_case_alone(fake):
+    failed, after = run([FOUND["ours_dies"], FOUND["agrees"]], SETTINGS)
+    assert "ours_dies: numpy failed: its process ended with status 3" in failed.why
+    assert len(after.blocks) == 3
 
 
 # -- a busy machine ------------------------------------------------------------------------
