@@ -5,4 +5,5 @@
 BH_BINDING(threads) {
     module.def("set", &bh_set_threads);
     module.def("get", &bh_threads);
+    module.def("handed_over", &bh_handed_over);
 }

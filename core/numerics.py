@@ -42,8 +42,11 @@ def sum_rows(x: Array) -> Array:
 
 def sum_samples(x: Array, ndim: int) -> Array:
     """The sum over the sample axes in front, down to ``ndim`` axes: they shared one array."""
-    lead = tuple(range(x.ndim - ndim))
-    return x.sum(axis=lead) if lead else x
+    lead = x.ndim - ndim
+    if math.prod(x.shape[:lead]) < 2 * BLOCK:
+        return x.sum(axis=tuple(range(lead))) if lead else x
+    kept = x.shape[lead:]
+    return sum_rows(x.reshape(*x.shape[:lead], math.prod(kept))).reshape(kept)
 
 
 def magnitude(x: Array) -> Array:

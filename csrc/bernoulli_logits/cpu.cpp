@@ -2,9 +2,11 @@
 #include "bernoulli_logits/bernoulli_logits.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "bernoulli_logits/bernoulli_logits_math.h"
 #include "common/pool.h"
+#include "common/row_sums.h"
 
 namespace {
 
@@ -80,16 +82,19 @@ void bernoulli_logits_forward(REAL* logp, const REAL* x, const REAL* logits, Ber
 template <typename REAL>
 void bernoulli_logits_backward(REAL* dx, REAL* d_logits, const REAL* d_logp, const REAL* x,
                                const REAL* logits, BernoulliSizes s) {
-    if (dx != nullptr) std::fill(dx, dx + s.rows * s.cols, REAL(0));
+    const long x_cols = dx != nullptr ? s.cols : 0;
     const double each = BACKWARD_NS * double(s.samples * s.cols);
     bh_parallel(bh_split(s.rows, each), [&](long begin, long end, int) {
-        for (long k = 0; k < s.samples; ++k)
-            for (long r = begin; r < end; ++r) {
+        std::vector<double> total;
+        for (long r = begin; r < end; ++r) {
+            REAL* dx_r = dx + r * x_cols;
+            bh_sum_blocked(dx_r, x_cols, s.samples, total, [&](long k) {
                 const long at = (k * s.rows + r) * s.cols;
                 const REAL d = d_logp[k * s.rows + r];
                 backward_row(d_logits + at, d, x + r * s.cols, logits + at, s.cols);
-                if (dx != nullptr) add_row(dx + r * s.cols, d, logits + at, s.cols);
-            }
+                add_row(dx_r, d, logits + at, x_cols);
+            });
+        }
     });
 }
 

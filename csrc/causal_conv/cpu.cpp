@@ -38,6 +38,11 @@ struct Tile {
         }
     }
 
+    BH_HD void take(long r, const Tile& other) {
+        left[r] = other.left[r];
+        right[r] = other.right[r];
+    }
+
     BH_HD void write(REAL* sums) const {  // (R, PANEL)
         Lanes* out = reinterpret_cast<Lanes*>(sums);
 #pragma GCC unroll 8
@@ -91,12 +96,22 @@ BH_HD void correlate_body(REAL* out, const REAL* in, const REAL* panels, const R
                 const long shift = k * s.dilation;
                 if (AHEAD ? t + shift >= s.steps : t + rows <= shift) break;
                 const REAL* row[ROWS];
+                bool absent[ROWS], some = false;
                 for (long r = 0; r < ROWS; ++r) {
                     const REAL* there = AHEAD ? conv_future(in, t + r, shift, s.steps, width)
                                               : conv_past(in, t + r, shift, width);
-                    row[r] = there && r < rows ? there : zeros;
+                    absent[r] = !there || r >= rows;
+                    row[r] = absent[r] ? zeros : there;
+                    some |= absent[r];
                 }
-                tile.add(ByRow<REAL>{row}, panel, width);
+                if (some) {  // zeros would do, but for infinities in the panel
+                    Tile<ROWS, REAL> sum = tile;
+                    sum.add(ByRow<REAL>{row}, panel, width);
+                    for (long r = 0; r < ROWS; ++r)
+                        if (!absent[r]) tile.take(r, sum);
+                } else {
+                    tile.add(ByRow<REAL>{row}, panel, width);
+                }
             }
             REAL sums[ROWS * PANEL<REAL>];
             tile.write(sums);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -34,40 +35,25 @@ struct Job {
     const int chunks;
     const std::function<void(int)>& run;  // lives until every chunk is done, not longer
     std::atomic<int> next{0}, done{0};
+    std::atomic<bool> failed{false};
+    std::exception_ptr error;  // the first one; read when every chunk is done
 
     void take() {
         for (int c = next.fetch_add(1); c < chunks; c = next.fetch_add(1)) {
-            run(c);
+            try {
+                run(c);
+            } catch (...) {
+                if (!failed.exchange(true)) error = std::current_exception();
+            }
             done.fetch_add(1);
         }
     }
 };
 
-class Pool {
+// What the threads of a pool share; it lives until the last of them has ended.
+class Board {
 public:
-    explicit Pool(int helpers) : owner(process()), helpers(helpers) {
-        for (int i = 0; i < helpers; ++i) std::thread([this] { serve(); }).detach();
-    }
-
-    const long owner;  // a child of fork() has this object, but none of its threads
-    const int helpers;
-
-    void run(int chunks, const std::function<void(int)>& run) {
-        const auto job = std::make_shared<Job>(chunks, run);
-        post(job);
-        job->take();
-        while (job->done.load() < chunks) std::this_thread::yield();
-    }
-
-    void retire() { post(nullptr); }  // the threads end
-
-private:
-    std::mutex mutex;
-    std::condition_variable wake;
-    std::shared_ptr<Job> current;
-    std::atomic<long> posted{0};
-
-    void post(std::shared_ptr<Job> job) {
+    void post(std::shared_ptr<Job> job) {  // null: the threads end
         {
             std::lock_guard<std::mutex> lock(mutex);
             current = std::move(job);
@@ -91,17 +77,57 @@ private:
             job->take();
         }
     }
+
+private:
+    std::mutex mutex;
+    std::condition_variable wake;
+    std::shared_ptr<Job> current;
+    std::atomic<long> posted{0};
+};
+
+class Pool {
+public:
+    // With as many helpers as the system gives: none at all is enough.
+    explicit Pool(int helpers) : owner(process()), helpers(helpers) {
+        try {
+            for (int i = 0; i < helpers; ++i) std::thread([b = board] { b->serve(); }).detach();
+        } catch (const std::exception&) {  // no thread, or no memory for one
+        }
+    }
+
+    Pool(const Pool&) = delete;
+    ~Pool() {
+        // A child of fork() has a copy of the board, but none of the threads.
+        if (owner == process()) board->post(nullptr);
+    }
+
+    const long owner;
+    const int helpers;  // that were asked for
+
+    void run(int chunks, const std::function<void(int)>& run) {
+        const auto job = std::make_shared<Job>(chunks, run);
+        board->post(job);
+        job->take();
+        while (job->done.load() < chunks) std::this_thread::yield();
+        if (job->failed.load()) std::rethrow_exception(job->error);
+    }
+
+private:
+    const std::shared_ptr<Board> board = std::make_shared<Board>();
 };
 
 std::atomic<int> threads{1};
 std::mutex in_use;  // one call at a time; a second one runs on its own thread alone
-Pool* pool = nullptr;  // lives as long as the process: its threads are never joined
+std::atomic<long> handed_over{0};
+Pool* pool = nullptr;  // never deleted at exit: a thread may be waiting then
 
 }  // namespace
 
 void bh_set_threads(int count) { threads.store(std::max(1, count)); }
 
 int bh_threads() { return threads.load(); }
+
+long bh_handed_over() { return handed_over.load(); }
 
 BhSplit bh_split(long items, double nanoseconds_each) {
     const int most = bh_threads() == 1 ? 1 : 2 * bh_threads();
@@ -117,8 +143,9 @@ void bh_run_chunks(int chunks, const std::function<void(int)>& run) {
         return;
     }
     if (pool == nullptr || pool->owner != process() || pool->helpers != helpers) {
-        if (pool != nullptr && pool->owner == process()) pool->retire();
+        delete std::exchange(pool, nullptr);
         pool = new Pool(helpers);
     }
+    handed_over.fetch_add(1);
     pool->run(chunks, run);
 }

@@ -15,12 +15,16 @@ struct BhSplit {
 void bh_set_threads(int threads);
 int bh_threads();
 
+// How often work was shared with other threads: tests ask.
+long bh_handed_over();
+
 // One chunk where the work would not repay a hand-over to another thread.
 BhSplit bh_split(long items, double nanoseconds_each);
 
 void bh_run_chunks(int chunks, const std::function<void(int)>& run);
 
-// f(begin, end, chunk) for every chunk; returns when all are done.  f must not throw.
+// f(begin, end, chunk) for every chunk; returns when all are done.  Where some of them throw, on
+// whatever thread, the first of these exceptions is thrown again here.
 template <typename F>
 void bh_parallel(const BhSplit& split, F&& f) {
     if (split.chunks == 1) {

@@ -89,21 +89,23 @@ template <typename REAL>
 void gaussian_density_backward(REAL* dx, REAL* dmean, REAL* dlogvar, const REAL* d_logp,
                                const REAL* x, const REAL* mean, const REAL* logvar,
                                GaussianSizes s) {
-    if (dx != nullptr) std::fill(dx, dx + s.rows * s.cols, REAL(0));
     const BhSplit split = bh_split(s.rows, ELEMENT_NS * double(s.samples * s.cols));
-    const long width = s.shared ? s.cols : 0;
+    const long width = s.shared ? s.cols : 0, x_cols = dx != nullptr ? s.cols : 0;
     std::vector<std::vector<double>> sums(split.chunks, std::vector<double>(width, 0.0));
     bh_parallel(split, [&](long begin, long end, int chunk) {
         BhRowSums<REAL> shared(width);
-        for (long k = 0; k < s.samples; ++k)
-            for (long r = begin; r < end; ++r) {
+        std::vector<double> total;
+        for (long r = begin; r < end; ++r) {
+            REAL* dx_r = dx + r * x_cols;
+            bh_sum_blocked(dx_r, x_cols, s.samples, total, [&](long k) {
                 const long row = k * s.rows + r, at = row * s.cols;
                 const REAL* l = s.shared ? logvar : logvar + at;
                 REAL* dl = s.shared ? shared.row() : dlogvar + at;
                 backward_row(s.shared, dmean + at, dl, d_logp[row], x + r * s.cols, mean + at, l,
                              s.cols);
-                if (dx != nullptr) subtract_row(dx + r * s.cols, dmean + at, s.cols);
-            }
+                subtract_row(dx_r, dmean + at, x_cols);
+            });
+        }
         shared.add_to(sums[chunk].data());
     });
     for (long i = 0; i < width; ++i) {

@@ -53,14 +53,19 @@ def dx(da: Array, W: Array, dilation: int, add: Add) -> Array:
 def dW(x: Array, da: Array, W: Array, dilation: int, writable: bool) -> Array:
     """``writable``: da is overwritten, and no copy made."""
     made = np.zeros(W.shape, x.dtype)
-    x, shifts = _rows(x), _shifts(W, dilation, da)
+    x, shifts, steps = np.ascontiguousarray(x), _shifts(W, dilation, da), x.shape[-2]
     if len(shifts) > 1 and not writable:
         da = da.copy()
     rows = _rows(da)
     for k, shift in enumerate(shifts):
         if shift:
             da[..., :shift, :] = 0  # these steps meet what was before the first
-        np.matmul(x[: len(x) - shift].T, rows[shift:], out=made[k])  # [causal_conv.6]
+        past = _rows(x)[: len(rows) - shift]
+        np.matmul(past.T, rows[shift:], out=made[k])  # [causal_conv.6]
+        if shift and not np.isfinite(made[k]).all():  # zero times infinity, perhaps
+            x = x.copy()
+            x[..., steps - shift :, :] = 0
+            np.matmul(_rows(x)[: len(rows) - shift].T, rows[shift:], out=made[k])
     return made
 
 

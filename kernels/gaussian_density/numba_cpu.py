@@ -9,6 +9,7 @@ import numpy as np
 from backhand._types import Array
 from backhand.kernels.gaussian_density.reference import LOG_2PI, Saved
 from backhand.kernels.numba_math import exp
+from backhand.kernels.numba_tools import BLOCK as ROWS
 from backhand.kernels.numba_tools import as_rows, jit, over_rows, sum_rows
 
 ELEMENT = 1e-9  # seconds
@@ -64,17 +65,29 @@ def _backward(
     logvar: Any, samples: int, need_x: bool,
 ) -> None:  # fmt: skip
     half, one = x.dtype.type(0.5), x.dtype.type(1)
-    for k in range(samples):
-        for r in range(begin, end):
-            at = k * len(x) + r
-            x_r, m_r, l_r, d_r = x[r], mean[at], logvar[at % len(logvar)], d[at]
-            dm_r, dl_r = dmean[at], dlogvar[at]
-            for i in range(len(x_r)):
-                inverse_std = exp(-half * l_r[i])
-                u = (x_r[i] - m_r[i]) * inverse_std
-                dm_r[i] = d_r * u * inverse_std  # [gaussian_density.3]
-                dl_r[i] = d_r * half * (u * u - one)  # [gaussian_density.4]
+    total = np.empty(x.shape[1])
+    for r in range(begin, end):
+        x_r, dx_r = x[r], dx[r]
+        if samples > ROWS:
+            total[:] = 0
+        for start in range(0, samples, ROWS):
             if need_x:
-                dx_r = dx[r]
+                dx_r[:] = 0
+            for k in range(start, min(start + ROWS, samples)):
+                at = k * len(x) + r
+                m_r, l_r, d_r = mean[at], logvar[at % len(logvar)], d[at]
+                dm_r, dl_r = dmean[at], dlogvar[at]
                 for i in range(len(x_r)):
-                    dx_r[i] -= dm_r[i]  # [gaussian_density.5]
+                    inverse_std = exp(-half * l_r[i])
+                    u = (x_r[i] - m_r[i]) * inverse_std
+                    dm_r[i] = d_r * u * inverse_std  # [gaussian_density.3]
+                    dl_r[i] = d_r * half * (u * u - one)  # [gaussian_density.4]
+                if need_x:
+                    for i in range(len(x_r)):
+                        dx_r[i] -= dm_r[i]  # [gaussian_density.5]
+            if need_x and samples > ROWS:
+                for i in range(len(x_r)):
+                    total[i] += dx_r[i]
+        if need_x and samples > ROWS:
+            for i in range(len(x_r)):
+                dx_r[i] = total[i]

@@ -126,3 +126,78 @@ print(os.waitpid(child, 0)[1], len(found), all(found))
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert done.stdout.split() == ["0", "8", "True"]
+
+
+def run_with_limits(program):
+    """Its output; the program may limit its own address space to used() + some bytes."""
+    if not bh.backends()["native"].available:
+        pytest.skip(bh.backends()["native"].reason)
+    head = """
+import resource
+import numpy as np
+import backhand as bh
+from backhand.kernels import adam, bias_activation
+
+def used():
+    return int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+
+def limit(size):
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (size, hard))
+
+STACK = 8 << 20
+a = np.random.default_rng(0).standard_normal((4, 2_000_000)).astype(np.float32)
+"""
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -S -s 8192; exec "$@"', "sh", sys.executable, "-c", head + program],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    return done.stdout.split()
+
+
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+
+
+@only_linux
+def test_threads_that_cannot_be_made_are_done_without():
+    found = run_with_limits("""
+right = None
+for stacks in (None, 0, 1, 2, None):
+    state = [a[i].copy() for i in range(4)]
+    state[3] **= 2
+    bh.set_threads(native=1 if right is None else 5 + (stacks or 0))
+    if stacks is not None:
+        limit(used() + stacks * STACK + STACK // 2)
+    adam.update(*state, step=1, lr=0.1, beta1=0.9, beta2=0.99, eps=1e-3, backend="native")
+    limit(resource.RLIM_INFINITY)
+    right = right or state
+    threads = len(list(__import__("os").scandir("/proc/self/task")))
+    print(threads, all(np.array_equal(x, y) for x, y in zip(state, right)))
+""")
+    assert found[1::2] == ["True"] * 5
+    counts = [int(n) for n in found[::2]]
+    assert counts[1] - counts[0] == 0
+    assert counts[2] - counts[0] == 1
+    assert counts[4] - counts[0] >= 4
+
+
+@only_linux
+def test_memory_that_ends_on_any_thread_is_an_error():
+    found = run_with_limits("""
+bh.set_threads(native=2)
+_, saved = bias_activation.forward(a, np.zeros_like(a[0]), "tanh", backend="native")
+right = bias_activation.backward(a, saved, backend="native")  # and the pool is there
+for size in range(0, 200, 4):
+    limit(used() + (size << 20))
+    try:
+        same = bias_activation.backward(a, saved, backend="native")
+        print("done" if all(np.array_equal(x, y) for x, y in zip(same, right)) else "wrong")
+        del same
+    except MemoryError:
+        print("refused")
+    limit(resource.RLIM_INFINITY)
+""")
+    assert found[0] == "refused"
+    assert found[-1] == "done"
+    assert set(found) == {"refused", "done"}

@@ -39,6 +39,8 @@ class Case:
     outputs: tuple[int, ...] | None = None  # outputs that have a cotangent; all float ones
     batch: str = "B"  # the letter of rows that know nothing of each other; "" if there are none
     scale: float = 1.0  # of the numbers whose small difference a result may be
+    threads: dict = field(default_factory=dict)  # sizes at which threads share the work, if other
+    unshared: tuple = ()  # (backend, "forward" or "backward") that leave all work to BLAS
     functions: tuple[str, str] = ("forward", "backward")  # names in the op and its backends
     # Where the backward is not the derivative of the forward (estimators that stop a gradient):
     # (real inputs) -> the function that it is the derivative of: (inputs) -> a list of what the

@@ -1,6 +1,8 @@
 """Checks of the harness that look at one backend: rows, empty arrays, wrong arguments, text."""
 
 import inspect
+from contextlib import contextmanager
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -13,23 +15,55 @@ from tests.tolerances import FLOAT32, FLOAT64
 LARGE = 200_000  # numbers in the largest input: enough to be shared out among threads
 
 
+@contextmanager
+def hand_overs(backend):
+    """Inside, a function that counts how often work was given to another thread.
+
+    Numba's kernels hand over whatever they have: what repays it would need larger arrays.
+    """
+    if backend == "native":
+        yield import_module("backhand._native").threads.handed_over
+        return
+    tools = import_module("backhand.kernels.numba_tools")
+    pool, threshold, count = tools._pool, tools.HAND_OVER, [0]
+
+    def counting(helpers):
+        count[0] += 1
+        return pool(helpers)
+
+    tools._pool, tools.HAND_OVER = counting, 1e-12
+    try:
+        yield lambda: count[0]
+    finally:
+        tools._pool, tools.HAND_OVER = pool, threshold
+
+
 def check_threads(case, rng, backend, dtype):
-    """Two threads give what one gives, but for the order of sums; twice alike to the bit."""
+    """Two threads give what one gives, but for the order of sums; twice alike to the bit.
+
+    Forward and backward must really have shared their work.
+    """
     grown = case.batch or case.letters[0]
     largest = max(x.size for x in case.make(rng, case.sizes) if x is not None)
     sizes = {**case.sizes, grown: case.sizes[grown] * max(1, LARGE // largest)}
-    inputs = case.make(rng, sizes, dtype)
+    inputs = case.make(rng, case.threads or sizes, dtype)
     cotangents = case.cotangents(rng, case.forward(inputs)[0])
     before = thread_counts().get(backend, 1)
     results = []
-    try:
-        for threads in (1, 2, 2):
-            bh.set_threads(**{backend: threads})
-            outputs, saved = case.forward(inputs, backend)
-            gradients = case.gradients(inputs, cotangents, saved, backend)
-            results.append([*outputs, *gradients.values()])
-    finally:
-        bh.set_threads(**{backend: before})
+    with hand_overs(backend) as count:
+        try:
+            for threads in (1, 2, 2):
+                bh.set_threads(**{backend: threads})
+                first = count()
+                outputs, saved = case.forward(inputs, backend)
+                second = count()
+                gradients = case.gradients(inputs, cotangents, saved, backend)
+                for name, shared in (("forward", second > first), ("backward", count() > second)):
+                    expected = threads > 1 and (backend, name) not in case.unshared
+                    assert shared == expected, f"{name} shared its work: {shared}"
+                results.append([*outputs, *gradients.values()])
+        finally:
+            bh.set_threads(**{backend: before})
     for one, two, again in zip(*results, strict=True):
         assert np.array_equal(two, again), "two threads do not give the same twice"
         agree(two, one, FLOAT32 if dtype == np.float32 else FLOAT64, floor=case.scale)

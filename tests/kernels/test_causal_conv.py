@@ -9,6 +9,7 @@ from backhand.kernels import causal_conv
 from backhand.kernels.causal_conv import products
 from tests.kernels import harness, more_checks
 from tests.kernels.cases.causal_conv import CASES
+from tests.tolerances import FLOAT64
 
 BACKENDS = list(causal_conv.OP.modules)
 each_backend = pytest.mark.parametrize("backend", BACKENDS)
@@ -72,6 +73,28 @@ def test_taps_beyond_the_sequence_have_no_gradient(backend):
         (dx, dW[:2], db), causal_conv.backward(dy, short, backend=backend), strict=True
     ):
         assert np.allclose(found, expected, rtol=1e-14)
+
+
+@each_backend
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("infinite", ["x", "W", "dy"])
+def test_a_tap_before_the_start_contributes_nothing(infinite, many, backend, monkeypatch):
+    """Not even zero times infinity."""
+    if many:
+        monkeypatch.setattr(products, "NARROW", -1)
+    x, W, dy = random((2, 23, 5), (3, 5, 20), (2, 23, 20))
+    for step in (0, 11, 22):
+        a, w, d = (v.copy() for v in (x, W, dy))
+        place = {"x": a[1, step], "W": w[2, step % 5], "dy": d[1, step]}[infinite]
+        place[3] = np.inf
+        with np.errstate(invalid="ignore"):
+            y, saved = causal_conv.forward(a, w, None, 4, backend=backend)
+            found = y, *causal_conv.backward(d, saved, backend=backend)[:2]
+            right, kept = causal_conv.forward(a, w, None, 4, backend="numpy")
+            expected = right, *causal_conv.backward(d, kept, backend="numpy")[:2]
+        for mine, reference in zip(found, expected, strict=True):
+            assert np.isfinite(reference).any()
+            harness.agree(mine, reference, FLOAT64, floor=10.0, may_vanish=True)
 
 
 @each_backend

@@ -7,6 +7,7 @@ from backhand import use_backend
 from backhand.kernels import bernoulli_logits, bias_activation, gaussian_density, gaussian_latent
 from backhand.kernels.bias_activation import ACTIVATIONS
 from tests.kernels import harness
+from tests.tolerances import FLOAT64
 
 
 @pytest.fixture(autouse=True, params=["numpy", "numba", "native"])
@@ -94,3 +95,21 @@ def test_gaussian_latent_over_more_samples_than_a_block():
     right = gaussian_latent.backward(dz, dkl, saved, backend="numpy")
     for found, exact in zip(gaussian_latent.backward(dz, dkl, saved), right, strict=True):
         assert np.abs(found - exact).max() <= 1e-14 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("op", [bernoulli_logits, gaussian_density])
+@pytest.mark.parametrize("samples", [1, 63, 64, 65, 128, 5000])
+def test_gradients_of_data_over_many_samples(op, samples, dtype):
+    """Terms of one sign, which lose digits where they are added one by one."""
+    rng = np.random.default_rng(5)
+    shapes = {"bernoulli_logits": [(samples, 2, 33)], "gaussian_density": [(samples, 2, 33)] * 2}
+    others = [(1 + 0.1 * rng.standard_normal(s)).astype(dtype) for s in shapes[op.OP.name]]
+    x = (-1 + 0.1 * rng.standard_normal((2, 33))).astype(dtype)
+    d = (1 + 0.1 * rng.standard_normal((samples, 2))).astype(dtype)
+    found = op.backward(d, op.forward(x, *others)[1])
+    exact = [a.astype(float) for a in (x, *others)]
+    right = op.backward(d.astype(float), op.forward(*exact, backend="numpy")[1], backend="numpy")
+    for gradient, expected in zip(found, right, strict=True):
+        assert gradient.dtype == dtype
+        harness.agree(gradient, expected, 1e-6 if dtype == np.float32 else FLOAT64)
