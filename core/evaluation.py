@@ -120,7 +120,7 @@ def _elbo(model: Model, part: Batch, noise: Noise, k: int) -> dict[str, Array]:
         n = min(PIECE, k - first)
         bound = model.bound(part, noise._replace(first=first), n)
         values = {f"term {name}": value for name, value in bound.terms.items()}
-        values["value"] = bound.value
+        values["value"] = bound.value if bound.elbo is None else bound.elbo
         if bound.kl_units is not None:
             values["kl_units"] = bound.kl_units
         for name, value in values.items():

@@ -69,6 +69,7 @@ class Bound(NamedTuple):
     sum(d_objective * objective); None stands for 1/B, the mean.  ``keep`` leaves the saved
     arrays of recurrent models in place for another call.
     kl_units (B, U): the KL of each latent unit of each datum, where the model has such units.
+    elbo (B,): the evidence lower bound from the same samples, where ``value`` is a tighter one.
     """
 
     value: Array
@@ -76,6 +77,7 @@ class Bound(NamedTuple):
     objective: Array
     backward: Callable[..., None]
     kl_units: Array | None = None
+    elbo: Array | None = None
 
 
 class Objective(NamedTuple):

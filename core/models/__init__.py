@@ -15,7 +15,7 @@ INTERFACE = (
     "reconstruct",
 )  # fmt: skip
 # Name on the command line -> where the class is.
-MODELS = {"vae": "backhand.models.vae:VAE"}
+MODELS = {"vae": "backhand.models.vae:VAE", "iwae": "backhand.models.iwae:IWAE"}
 
 
 def model_name(kind: type[Any]) -> str:

@@ -1,31 +1,40 @@
-"""The feed-forward networks of a VAE: encoder and decoder with their backward passes."""
+"""Feed-forward networks with their backward passes: to a Gaussian, and to a likelihood."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from backhand._types import Array
-from backhand.layers import MLP, GaussianHead
+from backhand.layers import MLP, GaussianHead, Initial
 from backhand.model import Gaussian
 from backhand.models.outputs import Output
 
 
 @dataclass
-class Encoder:
-    """x (B, D) -> mean, logvar (B, Z)."""
+class GaussianNet:
+    """x (..., I) -> mean, logvar (..., Z): a stack of layers and a head."""
 
     mlp: MLP
     head: GaussianHead
 
-    def __call__(self, x: Array) -> tuple[Gaussian, Callable[..., None]]:
-        h, back_mlp = self.mlp(x)  # (B, H)
-        q, back_head = self.head(h)  # (B, Z)
+    @classmethod
+    def create(
+        cls, initial: Initial, inputs: int, hidden: Sequence[int], latent: int, activation: str,
+        bound: float,
+    ) -> Self:  # fmt: skip
+        mlp = MLP.create(initial, inputs, hidden, activation)
+        top = hidden[-1] if hidden else inputs
+        return cls(mlp, GaussianHead.create(initial, top, latent, bound))
 
-        def backward(dmean: Array, dlogvar: Array, g: Any) -> None:
-            dh = back_head(dmean, dlogvar, g.head, need_x=bool(self.mlp.layers))
-            back_mlp(dh, g.mlp, need_x=False)  # x is data: no dx
+    def __call__(self, x: Array) -> tuple[Gaussian, Callable[..., Any]]:
+        h, back_mlp = self.mlp(x)  # (..., H)
+        q, back_head = self.head(h)  # (..., Z)
+
+        def backward(dmean: Array, dlogvar: Array, g: Any, need_x: bool = True) -> Array | None:
+            dh = back_head(dmean, dlogvar, g.head, need_x=need_x or bool(self.mlp.layers))
+            return back_mlp(dh, g.mlp, need_x=need_x)  # type: ignore[no-any-return]
 
         return q, backward
 

@@ -19,7 +19,7 @@ import numpy as np
 from backhand._types import Array
 from backhand.distributions import latent, log_ratio
 from backhand.grads import NO_GRAD
-from backhand.layers import MLP, GaussianHead, Initial
+from backhand.layers import MLP, Initial
 from backhand.model import (
     DEFAULT_OBJECTIVES,
     UNWEIGHTED,
@@ -30,12 +30,11 @@ from backhand.model import (
     Gaussian,
     Weights,
 )  # fmt: skip
-from backhand.models.networks import Decoder, Encoder
+from backhand.models.networks import Decoder, GaussianNet
 from backhand.models.outputs import create_output
-from backhand.models.scaling import Scaling
+from backhand.models.vectors import OfVectors, Scaling, output_kind, scaling_and_mean
 from backhand.noise import Noise
 from backhand.numerics import xp_of
-from backhand.params import Packed
 
 CHUNK = 1 << 20  # values of the largest array while log weights are computed
 
@@ -80,7 +79,7 @@ class _Latent(NamedTuple):
 
 
 @dataclass
-class VAE(Packed):
+class VAE(OfVectors):
     """See the module.  ``create`` builds one; ``encoder`` and ``decoder`` are its parts."""
 
     Config: ClassVar[type] = VAEConfig
@@ -88,7 +87,7 @@ class VAE(Packed):
 
     config: VAEConfig
     spec: DataSpec
-    encoder: Encoder
+    encoder: GaussianNet
     decoder: Decoder
     scaling: Scaling | None
 
@@ -102,21 +101,19 @@ class VAE(Packed):
         dtype: Any = "float32",
     ) -> Self:
         """A new model; ``x`` (N, *spec.shape), training data, sets output bias and scaling."""
-        kind = _output_kind(config, spec)
+        kind = output_kind("vae", config, spec)
         D = math.prod(spec.shape)
         initial = Initial(seed, dtype)
-        standardise = kind == "gaussian" and config.standardise
-        scaling = Scaling.fit(x, D, dtype) if standardise else None
-        mean = np.zeros(D) if x is None or standardise else x.reshape(len(x), D).mean(axis=0)
-        top = config.hidden[-1] if config.hidden else D
-        encode = MLP.create(initial, D, config.hidden, config.activation)
-        head = GaussianHead.create(initial, top, config.latent, config.log_scale_bound)
+        scaling, mean = scaling_and_mean(kind, config, x, D, dtype)
+        encoder = GaussianNet.create(
+            initial, D, config.hidden, config.latent, config.activation, config.log_scale_bound
+        )
         decode = MLP.create(initial, config.latent, config.hidden[::-1], config.activation)
         last = config.hidden[0] if config.hidden else config.latent
         output = create_output(
             kind, config.variance, initial, last, mean, config.std, config.log_scale_bound
         )
-        return cls(config, spec, Encoder(encode, head), Decoder(decode, output), scaling)
+        return cls(config, spec, encoder, Decoder(decode, output), scaling)
 
     # -- objective -----------------------------------------------------------------
 
@@ -150,14 +147,16 @@ class VAE(Packed):
         q, back_encoder = self.encoder(x)  # (B, Z)
         z, kl, back_latent = latent(q.mean, q.logvar, eps)  # (k, B, Z), (B, Z)
         if self.config.kl == "analytic":
-            return _Latent(z, kl, lambda dz, dkl, g: back_encoder(*back_latent(dz, dkl), g))
+            return _Latent(
+                z, kl, lambda dz, dkl, g: back_encoder(*back_latent(dz, dkl), g, need_x=False)
+            )
         ratio, back_ratio = log_ratio(z, q.logvar, eps)  # (k, B, Z)
 
         def backward(dz: Array, dkl: Array, g: Any) -> None:
             d_ratio = xp_of(x).broadcast_to(-dkl / k, ratio.shape)
             dz_ratio, dlogvar_ratio = back_ratio(d_ratio)
             dmean, dlogvar = back_latent(dz + dz_ratio, xp_of(x).zeros_like(dkl))
-            back_encoder(dmean, dlogvar + dlogvar_ratio, g)
+            back_encoder(dmean, dlogvar + dlogvar_ratio, g, need_x=False)  # x is data: no dx
 
         return _Latent(z, -ratio.mean(axis=0), backward)
 
@@ -197,46 +196,6 @@ class VAE(Packed):
         x = self.decoder.output.draw(h, noise, index)
         return Draw(self._shaped(x), self._shaped(self.decoder.output.mean(h)))
 
-    def interpolate(self, start: Batch, end: Batch, steps: int) -> Array:
-        """Pictures on the straight line between posterior means, (steps, B, *shape)."""
-        a, b = self.encode(start).mean, self.encode(end).mean  # (B, Z)
-        path = [self.decode(a + (b - a) * (i / max(1, steps - 1))) for i in range(steps)]
-        return xp_of(a).stack(path)  # type: ignore[no-any-return]
-
     def reconstruct(self, batch: Batch, noise: Noise) -> Array:
         """The mean of p(x|z) for one z ~ q(z|x), (B, *shape)."""
         return self.decode(self._latent(self._rows(batch.x), batch.index, noise, 1).z[0])
-
-    # -- units ---------------------------------------------------------------------
-
-    def _rows(self, x: Array) -> Array:
-        """The data as the networks see them: (B, D), standardised where they are real."""
-        if tuple(x.shape[1:]) != tuple(self.spec.shape):
-            raise ValueError(
-                f"vae: data must have shape (B, {', '.join(map(str, self.spec.shape))}), "
-                f"as the model was made for, got {x.shape}"
-            )
-        rows = x.reshape(len(x), math.prod(x.shape[1:]))
-        return self.scaling(rows) if self.scaling else rows
-
-    def _log_volume(self) -> Array | float:
-        """What turns a log-density of standardised data into one of the data themselves."""
-        return self.scaling.log_volume() if self.scaling else 0.0
-
-    def _shaped(self, y: Array) -> Array:
-        return (self.scaling.undo(y) if self.scaling else y).reshape(len(y), *self.spec.shape)
-
-
-def _output_kind(config: VAEConfig, spec: DataSpec) -> str:
-    if spec.kind == "text":
-        raise ValueError("vae takes vectors or pictures, not text")
-    kind = config.output
-    if kind == "auto":
-        kind = "bernoulli" if spec.kind == "binary" else "gaussian"
-    if kind == "bernoulli" and spec.kind == "real":
-        raise ValueError("output='bernoulli' needs data in [0, 1]; these are real-valued")
-    default = VAEConfig()
-    for name in ("variance", "std", "standardise"):
-        if kind == "bernoulli" and getattr(config, name) != getattr(default, name):
-            raise ValueError(f"{name} has an effect only with output='gaussian'")
-    return kind

@@ -3,8 +3,8 @@ import pytest
 
 from backhand.columns import moments
 from backhand.model import Batch, DataSpec
-from backhand.models.scaling import Scaling
 from backhand.models.vae import VAE, VAEConfig
+from backhand.models.vectors import Scaling
 from backhand.noise import Noise
 
 

@@ -1,0 +1,129 @@
+"""Chains of stochastic layers: q from the data up, p from the top down.
+
+    q(z | x) = q(z_1 | x) q(z_2 | z_1) ... q(z_L | z_{L-1})
+    p(x, z)  = p(z_L) p(z_{L-1} | z_L) ... p(z_1 | z_2) p(x | z_1),   p(z_L) = N(0, I)
+
+z is the list z_1 .. z_L, (K, B, Z_l) each.  (Burda et al., ICLR 2016, equations 1 to 3.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from backhand._types import Array
+from backhand.distributions import gaussian, latent
+from backhand.grads import NO_GRAD
+from backhand.model import Gaussian
+from backhand.models.networks import Decoder, GaussianNet
+from backhand.numerics import sum_samples, xp_of
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+class _Step(NamedTuple):
+    """One layer of a pass up: its density, and the way back."""
+
+    q: Gaussian  # (B, Z) in the first layer, else (K, B, Z)
+    eps: Array  # (K, B, Z)
+    back_net: Callable[..., Any]
+    back_latent: Callable[..., Any]
+
+
+@dataclass
+class Recognition:
+    """z_l = mean_l + exp(logvar_l / 2) eps_l, where mean_l and logvar_l are of z_{l-1}; z_0 = x.
+
+    z, log_q, backward, backward_path = recognition(x, eps)      log_q (K, B)
+    """
+
+    nets: tuple[GaussianNet, ...]
+
+    def __call__(
+        self, x: Array, eps: list[Array], first: Any = None
+    ) -> tuple[list[Array], Array, Callable[..., None], Callable[..., None]]:
+        """eps: (K, B, Z_l) each.  first: ``self.nets[0](x)``, where it is at hand."""
+        z: list[Array] = []
+        steps: list[_Step] = []
+        log_q = xp_of(x).zeros(eps[0].shape[:2], x.dtype)
+        for i, (net, e) in enumerate(zip(self.nets, eps, strict=True)):
+            q, back_net = first if first and i == 0 else net(z[-1] if z else x)
+            z_l, _, back_latent = latent(q.mean, q.logvar, e)  # (K, B, Z)
+            log_q = log_q - 0.5 * (e * e + q.logvar + LOG_2PI).sum(axis=-1)
+            z.append(z_l)
+            steps.append(_Step(q, e, back_net, back_latent))
+
+        def backward(dz: list[Array], d_log_q: Array, g: Any) -> None:
+            """dz: what the rest of the objective gives to each z; d_log_q (K, B)."""
+            below: Any = 0
+            for i, step in reversed(list(enumerate(steps))):
+                dmean, dlogvar = _through_sample(step, dz[i] + below)
+                d = xp_of(x).broadcast_to(-0.5 * d_log_q[..., None], step.eps.shape)
+                dlogvar = dlogvar + sum_samples(d, dlogvar.ndim)
+                below = step.back_net(dmean, dlogvar, g.nets[i], need_x=i > 0)
+
+        def backward_path(
+            dz: list[Array], d_log_q: Array, g: Any, again: Array | None = None
+        ) -> None:
+            """The same, with the parameters of q inside log q held constant.
+
+            log q still depends on z_{l-1} through mean_l and logvar_l: that way leads through
+            the network too, its own parameters left out.
+            """
+            dz = list(dz)
+            below: Any = 0
+            for i, step in reversed(list(enumerate(steps))):
+                d = d_log_q[..., None]  # (K, B, 1)
+                u = step.eps * xp_of(x).exp(-0.5 * step.q.logvar)  # (z - mean) / variance
+                total = dz[i] - d * u
+                if i:
+                    d_logvar = 0.5 * d * (step.eps * step.eps - 1)
+                    dz[i - 1] = dz[i - 1] + step.back_net(d * u, d_logvar, NO_GRAD, need_x=True)
+                if again is not None:
+                    total = total * again[..., None]
+                dmean, dlogvar = _through_sample(step, total + below)
+                below = step.back_net(dmean, dlogvar, g.nets[i], need_x=i > 0)
+
+        return z, log_q, backward, backward_path
+
+
+@dataclass
+class Generation:
+    """logp, log_prior, backward = generation(z, x)     log p(x | z_1), log p(z): (K, B) each.
+
+    ``nets`` give p(z_l | z_{l+1}), l = 1 .. L-1, ``decoder`` p(x | z_1).
+    """
+
+    nets: tuple[GaussianNet, ...]
+    decoder: Decoder
+
+    def __call__(self, z: list[Array], x: Array) -> tuple[Array, Array, Callable[..., list[Array]]]:
+        logp, back_decoder = self.decoder(z[0], x)
+        top = z[-1]
+        log_prior = -0.5 * (top * top + LOG_2PI).sum(axis=-1)
+        backs = []
+        for i, net in enumerate(self.nets):
+            p, back_net = net(z[i + 1])
+            log_p, back_p = gaussian(z[i], p.mean, p.logvar)
+            log_prior = log_prior + log_p
+            backs.append((back_net, back_p))
+
+        def backward(d_logp: Array, d_log_prior: Array, g: Any) -> list[Array]:
+            """dz_1 .. dz_L."""
+            dz = [back_decoder(d_logp, g.decoder)]
+            for i, (back_net, back_p) in enumerate(backs):
+                d, dmean, dlogvar = back_p(d_log_prior)
+                dz[i] = dz[i] + d
+                dz.append(back_net(dmean, dlogvar, g.nets[i], need_x=True))
+            dz[-1] = dz[-1] - d_log_prior[..., None] * top
+            return dz
+
+        return logp, log_prior, backward
+
+
+def _through_sample(step: _Step, dz: Array) -> tuple[Array, Array]:
+    """(dmean, dlogvar) of z = mean + exp(logvar / 2) eps."""
+    no_kl = xp_of(dz).zeros_like(step.q.mean)
+    return step.back_latent(dz, no_kl)  # type: ignore[no-any-return]

@@ -1,0 +1,98 @@
+"""Data that are vectors or pictures, as models see them: rows, standardised where they are real."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+
+from backhand._types import Array
+from backhand.columns import moments
+from backhand.model import Batch, DataSpec
+from backhand.numerics import xp_of
+from backhand.params import Packed, constant
+
+
+@dataclass
+class Scaling:
+    """Columns of x (N, D): (x - shift) / scale.  A constant column keeps scale 1."""
+
+    shift: Array = constant()  # (D,)
+    scale: Array = constant()  # (D,)
+
+    @classmethod
+    def fit(cls, x: Array | None, size: int, dtype: Any) -> Self:
+        """From training data; without any, the identity, to be filled from a checkpoint."""
+        if x is None:
+            return cls(np.zeros(size, dtype), np.ones(size, dtype))
+        mean, deviation = moments(x.reshape(len(x), size))
+        std = deviation.astype(dtype)
+        return cls(mean.astype(dtype), np.where(std > 0, std, std.dtype.type(1)))
+
+    def __call__(self, x: Array) -> Array:
+        return (x - self.shift) / self.scale
+
+    def undo(self, y: Array) -> Array:
+        return y * self.scale + self.shift
+
+    def log_volume(self) -> Array:
+        """log |det dx/dy|, to be subtracted from a log-density of y: it becomes one of x."""
+        return xp_of(self.scale).log(self.scale).sum()  # type: ignore[no-any-return]
+
+
+class OfVectors(Packed):
+    """Base of models whose data are vectors or pictures, with ``encode`` and ``decode``."""
+
+    spec: DataSpec
+    scaling: Scaling | None
+
+    def interpolate(self: Any, start: Batch, end: Batch, steps: int) -> Array:
+        """Pictures on the straight line between posterior means, (steps, B, *shape)."""
+        a, b = self.encode(start).mean, self.encode(end).mean  # (B, Z)
+        path = [self.decode(a + (b - a) * (i / max(1, steps - 1))) for i in range(steps)]
+        return xp_of(a).stack(path)  # type: ignore[no-any-return]
+
+    def _rows(self, x: Array) -> Array:
+        """The data as the networks see them: (B, D), standardised where they are real."""
+        if tuple(x.shape[1:]) != tuple(self.spec.shape):
+            raise ValueError(
+                f"{type(self).__name__}: data must have shape "
+                f"(B, {', '.join(map(str, self.spec.shape))}), "
+                f"as the model was made for, got {x.shape}"
+            )
+        rows = x.reshape(len(x), math.prod(x.shape[1:]))
+        return self.scaling(rows) if self.scaling else rows
+
+    def _log_volume(self) -> Array | float:
+        """What turns a log-density of standardised data into one of the data themselves."""
+        return self.scaling.log_volume() if self.scaling else 0.0
+
+    def _shaped(self, y: Array) -> Array:
+        return (self.scaling.undo(y) if self.scaling else y).reshape(len(y), *self.spec.shape)
+
+
+def output_kind(model: str, config: Any, spec: DataSpec) -> str:
+    """ "bernoulli" or "gaussian", for a configuration with the fields of VAEConfig."""
+    if spec.kind == "text":
+        raise ValueError(f"{model} takes vectors or pictures, not text")
+    kind = str(config.output)
+    if kind == "auto":
+        kind = "bernoulli" if spec.kind == "binary" else "gaussian"
+    if kind == "bernoulli" and spec.kind == "real":
+        raise ValueError("output='bernoulli' needs data in [0, 1]; these are real-valued")
+    defaults = {field.name: field.default for field in fields(config)}
+    for name in ("variance", "std", "standardise"):
+        if kind == "bernoulli" and getattr(config, name) != defaults[name]:
+            raise ValueError(f"{name} has an effect only with output='gaussian'")
+    return kind
+
+
+def scaling_and_mean(
+    kind: str, config: Any, x: Array | None, D: int, dtype: Any
+) -> tuple[Scaling | None, Array]:
+    """How real data are standardised, and the mean (D,) that the output starts from."""
+    if kind == "gaussian" and config.standardise:
+        return Scaling.fit(x, D, dtype), np.zeros(D)
+    return None, np.zeros(D) if x is None else x.reshape(len(x), D).mean(axis=0)
