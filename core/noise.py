@@ -27,6 +27,7 @@ PURPOSES = {
     "dropout": 7,
     "check": 8,
     "user": 9,
+    "chain": 10,
 }
 
 

@@ -11,6 +11,7 @@ the VAE with K samples, averaged.  Sizes: B data, K samples, D values per datum,
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -183,6 +184,23 @@ class IWAE(OfVectors):
             for i, size in enumerate(self.config.latent)
         ]
 
+    @property
+    def noise_size(self) -> int:
+        """Of the standard normal noise that makes a datum: one number for each latent one."""
+        return sum(self.config.latent)
+
+    def log_likelihood(self, u: Array, batch: Batch) -> tuple[Array, Callable[[Array], Array]]:
+        """log p(x | u), (C, B), for noise u (C, B, U); backward(d_logp) gives du."""
+        xp, x = xp_of(u), self._rows(batch.x)
+        ends = np.cumsum(self.config.latent)[:-1]
+        z, back_draw = self.generation.draw(xp.split(u, ends, axis=-1))
+        logp, back_decoder = self.generation.decoder(z, x)
+
+        def backward(d_logp: Array) -> Array:
+            return xp.concatenate(back_draw(back_decoder(d_logp, NO_GRAD)), axis=-1)  # type: ignore[no-any-return]
+
+        return logp - self._log_volume(), backward
+
     # -- use -----------------------------------------------------------------------
 
     def encode(self, batch: Batch) -> Gaussian:
@@ -203,10 +221,7 @@ class IWAE(OfVectors):
             noise.normal("prior", index, (size,), layer=i, dtype=dtype)
             for i, size in enumerate(self.config.latent)
         ]
-        z = eps[-1]  # (n, Z_L)
-        for net, e in zip(reversed(self.generation.nets), eps[-2::-1], strict=True):
-            p = net(z)[0]
-            z = p.mean + xp_of(e).exp(0.5 * p.logvar) * e  # (n, Z_l)
+        z, _ = self.generation.draw(eps)  # (n, Z_1)
         decoder = self.generation.decoder
         h = decoder.mlp(z)[0]
         x = decoder.output.draw(h, noise, index)

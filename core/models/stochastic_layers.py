@@ -122,6 +122,27 @@ class Generation:
 
         return logp, log_prior, backward
 
+    def draw(self, eps: list[Array]) -> tuple[Array, Callable[[Array], list[Array]]]:
+        """z_1 (..., Z_1) from the top down, from standard normals eps_1 .. eps_L.
+
+        backward(dz_1) gives the gradients by eps; the parameters' are left out.
+        """
+        z, steps = eps[-1], []
+        for net, e in zip(reversed(self.nets), eps[-2::-1], strict=True):
+            p, back_net = net(z)
+            std = xp_of(e).exp(0.5 * p.logvar)
+            z = p.mean + std * e
+            steps.append((std, e, back_net))
+
+        def backward(dz: Array) -> list[Array]:
+            d_eps = []
+            for std, e, back_net in reversed(steps):
+                d_eps.append(dz * std)
+                dz = back_net(dz, 0.5 * dz * std * e, NO_GRAD)
+            return [*d_eps, dz]
+
+        return z, backward
+
 
 def _through_sample(step: _Step, dz: Array) -> tuple[Array, Array]:
     """(dmean, dlogvar) of z = mean + exp(logvar / 2) eps."""

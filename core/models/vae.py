@@ -176,6 +176,16 @@ class VAE(OfVectors):
             out[first : first + n] = self.decoder(z, x)[0] + ratio - self._log_volume()
         return out  # type: ignore[no-any-return]
 
+    @property
+    def noise_size(self) -> int:
+        """Of the standard normal noise that makes a datum: here it is z itself."""
+        return self.config.latent
+
+    def log_likelihood(self, u: Array, batch: Batch) -> tuple[Array, Callable[[Array], Array]]:
+        """log p(x | u), (C, B), for noise u (C, B, Z); backward(d_logp) gives du."""
+        logp, back_decoder = self.decoder(u, self._rows(batch.x))
+        return logp - self._log_volume(), lambda d: back_decoder(d, NO_GRAD)
+
     # -- use -----------------------------------------------------------------------
 
     def encode(self, batch: Batch) -> Gaussian:
