@@ -3,6 +3,7 @@
 ``elbo``: the evidence lower bound, averaged over k samples per datum.
 ``iwae``: L_k = log 1/k sum_i w_i (Burda et al., ICLR 2016), exact in k; the log weights are
 those of the model's own precision, what is made of them is float64.
+``ais``: annealed importance sampling (backhand.annealing) with k chains per datum.
 Everything printed as nats is the negative bound: smaller is better.
 """
 
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from backhand import annealing
 from backhand._types import Array
 from backhand.data import Data, batches
 from backhand.kernels import importance_weights
@@ -24,7 +26,7 @@ from backhand.noise import Noise
 ACTIVE = 0.01  # variance over the data of a posterior mean, above which its unit is active
 WEIGHTS = 1 << 20  # log weights held at once: k times the data evaluated together
 PIECE = 16  # samples of a datum whose bound is computed at once
-BOUNDS = ("elbo", "iwae")
+BOUNDS = ("elbo", "iwae", "ais")
 
 
 class CollapseWarning(UserWarning):
@@ -73,10 +75,13 @@ def evaluate(
     seed: int = 0,
     limit: int = 0,
     batch: int = 100,
+    temperatures: int = 500,
+    leapfrogs: int = 10,
     report: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """The bound of a model on a split of the data ("train", "valid", "test").
 
+    temperatures, leapfrogs: of ais.
     limit: at most so many data, from the front (0: all).  The noise is keyed by seed and datum:
     results do not depend on ``batch``, up to rounding.  report(done, n) is called as it goes.
     Raises ValueError for an unknown bound, a split that the data do not have, or data of
@@ -84,9 +89,10 @@ def evaluate(
     """
     if bound not in BOUNDS:
         raise ValueError(f"unknown bound {bound!r}; there are {', '.join(BOUNDS)}")
-    if k < 1 or batch < 1 or limit < 0:
+    if min(k, batch, leapfrogs) < 1 or limit < 0:
         raise ValueError(
-            f"k and batch must be at least 1, limit 0 or more: {k=}, {batch=}, {limit=}"
+            "k, batch and leapfrogs must be at least 1, limit 0 or more: "
+            f"{k=}, {batch=}, {leapfrogs=}, {limit=}"
         )
     if data.spec.kind != model.spec.kind and "binary" in (data.spec.kind, model.spec.kind):
         raise ValueError(
@@ -103,6 +109,8 @@ def evaluate(
         values = _elbo(model, part, noise, k if bound == "elbo" else 1)
         if bound == "iwae":
             values |= _iwae(model, part, noise, k)
+        if bound == "ais":
+            values |= _ais(model, part, noise, k, temperatures, leapfrogs)
         values["mean"] = model.encode(part).mean.reshape(len(part.x), -1).astype(np.float64)
         for name, value in values.items():
             collected.setdefault(name, []).append(value)
@@ -131,6 +139,20 @@ def _elbo(model: Model, part: Batch, noise: Noise, k: int) -> dict[str, Array]:
 def _iwae(model: Model, part: Batch, noise: Noise, k: int) -> dict[str, Array]:
     """log 1/k sum_i w_i and the effective sample size, (B,) each."""
     log_w = model.log_weights(part, noise, k).astype(np.float64)  # (k, B)
+    bound, saved = importance_weights.forward(log_w)
+    return {"value": bound, "ess": importance_weights.ess(saved)}
+
+
+def _ais(
+    model: Model, part: Batch, noise: Noise, chains: int, temperatures: int, leapfrogs: int
+) -> dict[str, Array]:
+    """log mean w over the chains, and their effective sample size, (B,) each."""
+    if not hasattr(model, "log_likelihood"):
+        raise ValueError(f"{type(model).__name__} has no log_likelihood, which ais moves along")
+    betas = annealing.temperatures(temperatures)
+    annealed: Any = model
+    sizes = annealing.tune(annealed, part, noise, betas, leapfrogs)
+    log_w = annealing.forward(annealed, part, noise, betas, sizes, leapfrogs, chains).log_w
     bound, saved = importance_weights.forward(log_w)
     return {"value": bound, "ess": importance_weights.ess(saved)}
 

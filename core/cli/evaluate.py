@@ -14,8 +14,10 @@ from backhand.cli import emit, output_file, part_of, save_npz
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("evaluate", help="the bound of a trained model, with its error")
     parser.add_argument("folder", metavar="RUN")
-    parser.add_argument("--bound", choices=("elbo", "iwae"), default="elbo")
-    parser.add_argument("-k", type=int, default=1, help="samples per datum")
+    parser.add_argument("--bound", choices=("elbo", "iwae", "ais"), default="elbo")
+    parser.add_argument("-k", type=int, default=1, help="samples or chains per datum")
+    parser.add_argument("--temperatures", type=int, default=500, metavar="N", help="of ais")
+    parser.add_argument("--leapfrogs", type=int, default=10, metavar="N", help="of ais, in a move")
     parser.add_argument("--split", choices=("train", "valid", "test"), help="default: test")
     parser.add_argument("--limit", type=int, default=0, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
@@ -37,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
     with use_backend(args.backend) if args.backend else nullcontext():
         result = evaluate(
             model, data, bound=args.bound, k=args.k, split=split,
-            seed=args.seed, limit=args.limit, report=_Lines(),
+            seed=args.seed, limit=args.limit, temperatures=args.temperatures,
+            leapfrogs=args.leapfrogs, report=_Lines(),
         )  # fmt: skip
     emit(args, as_json(result), f"{split}: {result}")
     if file:

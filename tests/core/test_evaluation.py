@@ -65,6 +65,18 @@ def test_elbo_is_calibrated(fit_posterior):
     assert (bound < exact).all()
 
 
+def test_ais_is_calibrated():
+    model, data, exact = linear_gaussian(False)
+    settings = {"bound": "ais", "split": "train", "leapfrogs": 5}
+    rough, fine = (
+        evaluate(model, data, k=8, temperatures=t, **settings).per_example.mean() for t in (3, 200)
+    )
+    assert rough < fine < exact.mean() + 0.05
+    assert fine > exact.mean() - 0.1
+    with pytest.raises(ValueError, match="at least 2"):
+        evaluate(model, data, k=8, temperatures=1, **settings)
+
+
 def test_iwae_is_calibrated_and_tightens_with_k():
     model, data, exact = linear_gaussian(True)
     nats = []
