@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BACKHAND := $(BIN)/backhand
 # What an editable install cannot pick up by itself.
-BUILD := pyproject.toml setup.py CMakeLists.txt $(shell find csrc bindings -name '*.h' -o -name '*.cpp')
+BUILD := pyproject.toml setup.py CMakeLists.txt $(shell find csrc bindings -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 NATIVE := $(BIN)/python -c \
   'import backhand; print("compiled kernels:", backhand.backends()["native"].reason)'
 
@@ -45,7 +45,7 @@ types: $(VENV)/installed-test
 	MYPYPATH=build/typed $(BIN)/mypy -p backhand
 
 clean:
-	rm -rf build demo dist core/_native*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build demo dist core/_native*.so core/_emulated*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf *.egg-info $(VENV)/installed-*
 	find core kernels csrc bench tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,8 +1,10 @@
-"""Build backhand: the packages, their data, and the optional compiled module.
+"""Build backhand: the packages, their data, and the optional compiled modules.
 
 BACKHAND_NATIVE=auto (default)  compile backhand._native where that works, else warn and go on
 BACKHAND_NATIVE=1               compile it or fail
 BACKHAND_NATIVE=0               leave it out: a pure wheel for every platform
+
+backhand._emulated, which runs the CUDA kernels on the CPU, is compiled beside it where that works.
 """
 
 from __future__ import annotations
@@ -78,24 +80,29 @@ def find_tool(name: str) -> str | None:
     return shutil.which(name, path=path)
 
 
+MISSING = {
+    "backhand._native": "WARNING: installing backhand without its compiled kernels; NumPy runs "
+    "instead.",
+    "backhand._emulated": "WARNING: installing backhand without the emulator of CUDA kernels.",
+}
+
+
 class BuildNative(build_ext):
-    """Compile backhand._native through CMakeLists.txt."""
+    """Compile backhand._native and backhand._emulated through CMakeLists.txt."""
+
+    configured = False
 
     def build_extension(self, ext: Extension) -> None:
         try:
-            self.cmake(Path(self.get_ext_fullpath(ext.name)).resolve())
+            self.cmake(ext, Path(self.get_ext_fullpath(ext.name)).resolve())
         except ExecError as error:
             if not ext.optional:
                 raise
             line = "=" * 78
-            print(
-                f"\n{line}\nWARNING: installing backhand without its compiled kernels; NumPy runs "
-                f"instead.\n{error}\n{line}\n",
-                file=sys.stderr,
-            )
+            print(f"\n{line}\n{MISSING[ext.name]}\n{error}\n{line}\n", file=sys.stderr)
 
-    def cmake(self, target: Path) -> None:
-        asked = "" if self.extensions[0].optional else "BACKHAND_NATIVE=1 was asked for, but "
+    def cmake(self, ext: Extension, target: Path) -> None:
+        asked = "" if ext.optional else "BACKHAND_NATIVE=1 was asked for, but "
         if find_compiler() is None:
             raise ExecError(
                 f"{asked}no C++ compiler was found (looked at CXX, c++, g++, clang++): install "
@@ -114,8 +121,6 @@ class BuildNative(build_ext):
             ) from None
         build = Path(self.build_temp).resolve()
         build.mkdir(parents=True, exist_ok=True)
-        # The cache names tools of a build environment that may be gone by now.
-        (build / "CMakeCache.txt").unlink(missing_ok=True)
         configure = [
             cmake, "-S", str(ROOT), "-B", str(build),
             "-DCMAKE_BUILD_TYPE=Release",
@@ -125,32 +130,45 @@ class BuildNative(build_ext):
         ]  # fmt: skip
         if ninja and sys.platform != "win32":
             configure += ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
+        make = [cmake, "--build", str(build), "--config", "Release", "--target"]
         try:
-            subprocess.run(configure, check=True)
-            subprocess.run([cmake, "--build", str(build), "--config", "Release"], check=True)
+            if not self.configured:
+                # The cache names tools of a build environment that may be gone by now.
+                (build / "CMakeCache.txt").unlink(missing_ok=True)
+                subprocess.run(configure, check=True)
+                self.configured = True
+            subprocess.run([*make, ext.name.rpartition(".")[2]], check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             raise ExecError(
-                f"{asked}compiling backhand._native failed ({error}); the messages above say why"
+                f"{asked}compiling {ext.name} failed ({error}); the messages above say why"
             ) from error
         if not target.exists():
             raise ExecError(f"{asked}the build made no {target.name}")
 
 
 class Wheel(bdist_wheel):
-    """A pure wheel where the compiled module was left out."""
+    """A pure wheel where the compiled modules were left out."""
 
     def run(self) -> None:
         # Files deleted since an earlier build must not come back from its folder.
         shutil.rmtree(self.get_finalized_command("build").build_lib, ignore_errors=True)
         self.run_command("build")
         outputs = self.get_finalized_command("build_ext").get_outputs()
-        if not all(map(os.path.exists, outputs)):
+        if not any(map(os.path.exists, outputs)):
             self.distribution.ext_modules = []
             self.root_is_pure = True
         super().run()
 
 
-MODE = native_mode()
+def extensions(mode: str) -> list[Extension]:
+    if mode == "0":
+        return []
+    found = [Extension("backhand._native", sources=[], optional=mode == "auto")]
+    if sys.platform != "win32":
+        found.append(Extension("backhand._emulated", sources=[], optional=True))
+    return found
+
+
 setup(
     version=version(),
     package_dir=PACKAGE_DIR,
@@ -158,8 +176,6 @@ setup(
     package_data={"": DATA},
     include_package_data=False,
     zip_safe=False,
-    ext_modules=[]
-    if MODE == "0"
-    else [Extension("backhand._native", sources=[], optional=MODE == "auto")],
+    ext_modules=extensions(native_mode()),
     cmdclass={"build_ext": BuildNative, "bdist_wheel": Wheel},
 )

@@ -74,7 +74,33 @@ def status(name: str) -> Status:
         except ImportError as error:
             return Status(False, f"numba is missing ({error}); pip install 'backhand[numba]'")
         return Status(True, f"Numba {numba.__version__}; compiles at the first call, then cached")
-    return Status(False, f"no op of this version is written for {name}")
+    return _cuda() if name == "cuda" else _emulated()
+
+
+def _cuda() -> Status:
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        return Status(False, f"CuPy is missing ({error}); pip install 'backhand[cuda12]'")
+    try:
+        devices = int(cupy.cuda.runtime.getDeviceCount())
+    except Exception as error:  # CuPy's own; importing its class would need CuPy
+        return Status(False, f"CuPy {cupy.__version__} finds no GPU ({error})")
+    if devices == 0:
+        return Status(False, f"CuPy {cupy.__version__} finds no GPU")
+    return Status(True, f"CuPy {cupy.__version__}, {devices} device(s); compiles at the first call")
+
+
+def _emulated() -> Status:
+    try:
+        compiler = importlib.import_module("backhand.kernels.emulator").library().compiler
+    except ImportError as error:
+        return Status(
+            False,
+            f"the emulator is missing ({error}); install g++ or clang++ (not on Windows) and "
+            "reinstall with BACKHAND_NATIVE=1",
+        )
+    return Status(True, f"the CUDA kernels on the CPU, compiled by {compiler}: for checks, slow")
 
 
 def _require(name: str, origin: str = "") -> None:

@@ -4,7 +4,9 @@
 // Proven in tests/kernels/test_vec_math.py.
 #pragma once
 
+#ifndef __CUDACC_RTC__  // NVRTC knows these functions without a header
 #include <cmath>
+#endif
 
 #include "common/macros.h"
 
@@ -135,14 +137,14 @@ BH_HD float bh_sigmoid(float x) {
     return 1.0f / (1.0f + bh_power(e.n) * (e.expm1 + 1.0f));
 }
 
-BH_HD double bh_exp(double x) { return std::exp(x); }
-BH_HD double bh_exp_below(double x) { return std::exp(x); }
-BH_HD double bh_expm1(double x) { return std::expm1(x); }
-BH_HD BhExponential<double> bh_exponential(double x) { return {std::exp(x), std::expm1(x)}; }
-BH_HD double bh_log(double x) { return std::log(x); }
-BH_HD double bh_log1p_unit(double x) { return std::log1p(x); }
-BH_HD double bh_tanh(double x) { return std::tanh(x); }
-BH_HD double bh_sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+BH_HD double bh_exp(double x) { return exp(x); }
+BH_HD double bh_exp_below(double x) { return exp(x); }
+BH_HD double bh_expm1(double x) { return expm1(x); }
+BH_HD BhExponential<double> bh_exponential(double x) { return {exp(x), expm1(x)}; }
+BH_HD double bh_log(double x) { return log(x); }
+BH_HD double bh_log1p_unit(double x) { return log1p(x); }
+BH_HD double bh_tanh(double x) { return tanh(x); }
+BH_HD double bh_sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }
 
 // log(1 + exp x) = max(x, 0) + log(1 + exp(-|x|)).
 template <typename REAL>

@@ -2,11 +2,11 @@
 // The equations are in kernels/philox/DERIVATION.md.
 #pragma once
 
-#ifndef __CUDACC_RTC__  // there, no file can be included: the launcher puts macros.h in front
+#ifndef __CUDACC_RTC__
 #include <cmath>
+#endif
 
 #include "common/macros.h"
-#endif
 
 struct PhiloxWords {
     unsigned int c0, c1, c2, c3;

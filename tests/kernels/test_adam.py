@@ -15,7 +15,7 @@ SIZES = [0, 1, 5, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7]
 SETTINGS = {"lr": 0.01, "beta1": 0.9, "beta2": 0.99, "eps": 1e-3}
 
 
-@pytest.fixture(autouse=True, params=adam.OP.modules)
+@pytest.fixture(autouse=True, params=harness.on_host(adam.OP))
 def _backend(request):
     harness.needs(request.param)
     with use_backend(request.param):

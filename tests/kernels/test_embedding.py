@@ -7,13 +7,13 @@ import backhand as bh
 from backhand.kernels import embedding
 from backhand.kernels.embedding import OP
 from backhand.threads import thread_counts
-from tests.kernels.harness import needs
+from tests.kernels.harness import needs, on_host
 
 rng = np.random.default_rng(0)
 compiled = pytest.mark.parametrize("backend", ["numba", "native"])
 
 
-@pytest.fixture(params=OP.modules)
+@pytest.fixture(params=on_host(OP))
 def backend(request):
     needs(request.param)
     return request.param

@@ -5,13 +5,13 @@ import pytest
 
 from backhand.kernels import lstm_step
 from backhand.kernels.lstm_step import OP
-from tests.kernels.harness import needs
+from tests.kernels.harness import needs, on_host
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 rng = np.random.default_rng(0)
 
 
-@pytest.fixture(params=OP.modules)
+@pytest.fixture(params=on_host(OP))
 def backend(request):
     needs(request.param)
     return request.param
