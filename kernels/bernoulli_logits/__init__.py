@@ -15,7 +15,9 @@ from backhand.backend import Op
 from backhand.checks import check
 from backhand.kernels.bernoulli_logits.reference import Saved
 
-OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
+OP = Op(
+    __name__, numpy="reference", numba="numba_cpu", native="native", cuda="cuda", emulated="cuda"
+)
 
 
 def forward(x: Array, logits: Array, *, backend: str | None = None) -> tuple[Array, Saved]:

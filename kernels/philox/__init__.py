@@ -12,7 +12,8 @@ bernoulli  1 where u < p, else 0
 
 Arguments of all: ``key`` (seed, purpose); ``index`` (B,) datum numbers of an integer type;
 ``step``; ``n`` elements for each datum; samples ``first`` .. ``first + count - 1``.
-Seed, purpose, step, datum numbers and samples lie in [0, 2**32), else ValueError.
+Seed, purpose, step, datum numbers and samples lie in [0, 2**32), else ValueError; datum numbers
+on a GPU are not looked at, and count modulo 2**32.
 Normals are equal to 2 ulp on all backends, everything else bit for bit.  Noise is data: there
 is no backward.
 """
@@ -26,10 +27,12 @@ from typing import Any
 import numpy as np
 
 from backhand._types import Array, DType
-from backhand.backend import Op
+from backhand.backend import Op, is_device_array
 from backhand.checks import check
 
-OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
+OP = Op(
+    __name__, numpy="reference", numba="numba_cpu", native="native", cuda="cuda", emulated="cuda"
+)
 WORDS = 1 << 32
 
 
@@ -96,7 +99,7 @@ def _prepare(
         raise ValueError(f"philox: count must not be negative, got {count}")
     first = _word("first", first)
     _word("first + count - 1 (the last sample)", first + max(count, 1) - 1)
-    if index.size:
+    if index.size and not is_device_array(index):  # to look would stop a GPU
         _word("index", index.min())
         _word("index", index.max())
     return OP.pick(backend, index), (seed, purpose), step, n, count, first
