@@ -180,8 +180,8 @@ def test_collapse_is_reported():
 
 def test_wrong_use():
     model, data, _ = linear_gaussian(True)
-    with pytest.raises(ValueError, match="unknown bound 'ais'"):
-        evaluate(model, data, bound="ais")
+    with pytest.raises(ValueError, match="unknown bound 'elbow'"):
+        evaluate(model, data, bound="elbow")
     with pytest.raises(ValueError, match="no test part"):
         evaluate(model, data)
     with pytest.raises(ValueError, match="k=0"):
