@@ -39,8 +39,9 @@ Out<REAL> gradient(Out<REAL> x, const In<REAL>& b, const Targets& targets, const
 }  // namespace
 
 BH_BINDING(linear_cross_entropy) {
-    module.def("absorb", &absorb<float>);
-    module.def("absorb", &absorb<double>);
-    module.def("gradient", &gradient<float>);
-    module.def("gradient", &gradient<double>);
+    const py::arg into = py::arg().noconvert(), from;
+    module.def("absorb", &absorb<float>, from, from, from, into, into, into);
+    module.def("absorb", &absorb<double>, from, from, from, into, into, into);
+    module.def("gradient", &gradient<float>, into, from, from, from, from, from);
+    module.def("gradient", &gradient<double>, into, from, from, from, from, from);
 }

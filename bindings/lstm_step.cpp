@@ -38,11 +38,17 @@ void backward(Out<REAL> da, Out<REAL> dc_prev, std::optional<Out<REAL>> db,
     lstm_step_backward(to_a, to_c, to_b, to_h, d_h, d_c, s, before, after, on, rows, H);
 }
 
+template <typename REAL>
+void bind(py::module_& module) {
+    const py::arg into = py::arg().noconvert(), from;
+    module.def("forward", &forward<REAL>, into, into, into, from, from, from, from, from, from);
+    module.def("backward", &backward<REAL>, into, into, into, into, from, from, from, from, from,
+               from);
+}
+
 }  // namespace
 
 BH_BINDING(lstm_step) {
-    module.def("forward", &forward<float>);
-    module.def("forward", &forward<double>);
-    module.def("backward", &backward<float>);
-    module.def("backward", &backward<double>);
+    bind<float>(module);
+    bind<double>(module);
 }

@@ -41,8 +41,9 @@ void backward(Out<REAL> dx, const In<REAL>& d_nll, const In<REAL>& logits, const
 }  // namespace
 
 BH_BINDING(softmax_cross_entropy) {
+    const py::arg into = py::arg().noconvert(), from;
     module.def("forward", &forward<float>);
     module.def("forward", &forward<double>);
-    module.def("backward", &backward<float>);
-    module.def("backward", &backward<double>);
+    module.def("backward", &backward<float>, into, from, from, from, from, from);
+    module.def("backward", &backward<double>, into, from, from, from, from, from);
 }

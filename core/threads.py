@@ -14,6 +14,7 @@ from typing import Any
 
 from backhand.backend import status
 
+MOST = 256  # more than any machine repays; each one is made, and takes a stack of its own
 _numba = 1
 
 
@@ -97,6 +98,10 @@ def _native_pool() -> Any:
 
 
 def _count(n: int) -> int:
+    if not isinstance(n, int) or isinstance(n, bool):
+        raise TypeError(f"the number of threads must be an int, got {n!r}")
     if n < 1:
         raise ValueError(f"the number of threads must be at least 1, got {n}")
+    if n > MOST:
+        raise ValueError(f"the number of threads must be at most {MOST}, got {n}")
     return n

@@ -41,6 +41,7 @@ def over_rows(kernel: Callable[..., None], rows: int, seconds: float, *args: Any
 
     seconds: about how long one row takes; short work stays on the calling thread.
     """
+    args = tuple(_writeable(x) if isinstance(x, np.ndarray) else x for x in args)
     pieces = min(threads.numba_threads(), rows, int(rows * seconds / HAND_OVER))
     if pieces <= 1:
         kernel(0, rows, *args)
@@ -51,6 +52,14 @@ def over_rows(kernel: Callable[..., None], rows: int, seconds: float, *args: Any
     kernel(cuts[0], cuts[1], *args)
     for piece in waiting:
         piece.result()
+
+
+def _writeable(x: Array) -> Array:
+    """Without the mark of an output that is kept: Numba would compile everything again for it."""
+    if not x.flags.writeable and x.base is not None and x.base.flags.writeable:
+        x = x.view()
+        x.flags.writeable = True
+    return x
 
 
 def as_rows(x: Array) -> Array:

@@ -13,6 +13,7 @@ from backhand.kernels import lstm_step
 from backhand.layers.initial import Initial
 from backhand.layers.lstm_cell import LSTMCell, State
 from backhand.numerics import xp_of
+from backhand.outputs import kept
 
 
 @dataclass
@@ -20,6 +21,7 @@ class LSTM:
     """y, c, backward = lstm(x): ``cell`` at every step, time in front.
 
     x: (T, ..., I), y: (T, ..., H) all h, c: (..., H) the last cell state (the last h is y[-1]).
+    Both are read-only: the backward needs them.
     ``state``: the initial one, of zeros if left out.  Where ``mask`` (T, ...) is 0, a row keeps its
     state, so that a padded sequence ends as the shorter one; x must be finite there, no more.
 
@@ -64,7 +66,7 @@ class LSTM:
             out = (h[t + 1], c[t + 1], gates[t])
             steps.append(lstm_step.forward(a, c[t], b, *m, out=out, backend=run)[-1])
 
-        y, c_last = h[1:].reshape(T, *lead, H), c[-1].reshape(*lead, H)
+        y, c_last = kept(h[1:].reshape(T, *lead, H)), kept(c[-1].reshape(*lead, H))
 
         def backward(
             dy: Array, dc: Array | None, g: Any, need_x: bool = True, keep: bool = False

@@ -16,6 +16,7 @@ from math import isfinite
 from backhand._types import Array
 from backhand.backend import Op
 from backhand.checks import check
+from backhand.outputs import check_written
 
 OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
 
@@ -41,6 +42,7 @@ def update(
     step counts updates from 1.  m and v start at zero.
     """
     check("adam", theta=(theta, "n"), grad=(grad, "n"), m=(m, "n"), v=(v, "n"))
+    check_written("adam", theta=theta, m=m, v=v)
     if theta.dtype.kind != "f":
         raise TypeError(f"adam: theta must be real, got {theta.dtype}")
     if step < 1:

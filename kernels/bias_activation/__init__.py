@@ -13,6 +13,7 @@ from backhand._types import Array
 from backhand.backend import Op
 from backhand.checks import check
 from backhand.kernels.bias_activation.reference import ACTIVATIONS, Saved
+from backhand.outputs import kept
 
 OP = Op(
     __name__, numpy="reference", numba="numba_cpu", native="native", cuda="cuda", emulated="cuda"
@@ -32,7 +33,8 @@ def forward(
         check("bias_activation", a=(a, "... O"))
     else:
         check("bias_activation", a=(a, "... O"), b=(b, "O"))
-    return OP.pick(backend, a, b).forward(a, b, activation)  # type: ignore[no-any-return]
+    y, saved = OP.pick(backend, a, b).forward(a, b, activation)
+    return kept(y), saved
 
 
 def backward(dy: Array, saved: Saved, *, backend: str | None = None) -> tuple[Array, Array | None]:

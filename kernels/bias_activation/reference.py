@@ -54,7 +54,7 @@ def _one_where_positive(y: Array, otherwise: Array | float) -> Array:
 
 # name -> (f(u), f'(u) as a function of y = f(u)); the derivatives are [bias_activation.5]
 ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
-    "identity": (lambda u: u, lambda y: xp_of(y).ones_like(y)),
+    "identity": (lambda u: u.copy(), lambda y: xp_of(y).ones_like(y)),
     "tanh": (_tanh, lambda y: y.dtype.type(1) - y * y),
     "sigmoid": (sigmoid, lambda y: y * (y.dtype.type(1) - y)),
     "relu": (_relu, lambda y: _one_where_positive(y, y.dtype.type(0))),

@@ -17,6 +17,7 @@ from backhand.backend import Op
 from backhand.checks import check
 from backhand.kernels.bias_activation.reference import ACTIVATIONS
 from backhand.kernels.causal_conv.reference import Saved
+from backhand.outputs import kept
 
 OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
 
@@ -43,7 +44,8 @@ def forward(
         check("causal_conv", x=(x, "... T I"), W=(W, "K I O"), b=(b, "O"))
     if not len(W):
         raise ValueError(f"causal_conv: W must have at least one tap, got {W.shape}")
-    return OP.pick(backend, x, W, b).forward(x, W, b, dilation, activation)  # type: ignore[no-any-return]
+    y, saved = OP.pick(backend, x, W, b).forward(x, W, b, dilation, activation)
+    return kept(y), saved
 
 
 def backward(

@@ -15,6 +15,7 @@ from backhand._types import Array
 from backhand.backend import Op
 from backhand.checks import check
 from backhand.kernels.embedding.reference import Saved
+from backhand.outputs import check_written
 
 OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
 
@@ -38,8 +39,7 @@ def add_at(W: Array, ids: Array, dy: Array, *, backend: str | None = None) -> No
     """The backward into a sum that is there already: W[ids_n] += dy_n, in place."""
     check("embedding", W=(W, "V D"), ids=(ids, "int ..."), dy=(dy, "... D"))
     _check_ids(ids, len(W))
-    if not W.flags.c_contiguous:
-        raise ValueError("embedding: W must be contiguous, to be added to")
+    check_written("embedding", W=W)
     OP.pick(backend, W, dy).add_at(W, ids, dy)
 
 

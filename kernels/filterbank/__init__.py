@@ -22,6 +22,7 @@ from backhand._types import Array
 from backhand.backend import Op
 from backhand.checks import check
 from backhand.kernels.filterbank.reference import Saved
+from backhand.outputs import kept
 
 OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
 
@@ -32,7 +33,8 @@ def forward(
     """F_Y (..., N, height), F_X (..., N, width), gamma (...), and what the backward needs."""
     check_grid("filterbank", eps, N=(N, 2), height=(height, 1), width=(width, 1))
     check("filterbank", head=(head, "... 5"))
-    return OP.pick(backend, head).forward(head, N, height, width, eps)  # type: ignore[no-any-return]
+    F_Y, F_X, gamma, saved = OP.pick(backend, head).forward(head, N, height, width, eps)
+    return kept(F_Y), kept(F_X), gamma, saved
 
 
 def backward(

@@ -25,6 +25,7 @@ from backhand._types import Array
 from backhand.backend import Op
 from backhand.checks import check
 from backhand.kernels.lstm_step.reference import Saved
+from backhand.outputs import check_written, kept
 
 OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
 # What the backward may be given to write into.
@@ -47,15 +48,17 @@ def forward(
     if out is not None:
         arrays |= {"out[0] (h)": (out[0], "... H"), "out[1] (c)": (out[1], "... H")}
         arrays["out[2] (gates)"] = (out[2], "... G")
-        _contiguous(out)
     sizes = check("lstm_step", **arrays)
+    if out is not None:
+        _check_written(out)
     if sizes["G"] != 4 * sizes["H"]:
         raise ValueError(
             f"lstm_step: a must have shape (..., 4*H) with H = {sizes['H']} (from c_prev), "
             f"got {a.shape}"
         )
     module = OP.pick(backend, a, c_prev, b, h_prev)
-    return module.forward(a, c_prev, b, h_prev, mask, forget_bias, out)  # type: ignore[no-any-return]
+    h, c, saved = module.forward(a, c_prev, b, h_prev, mask, forget_bias, out)
+    return h, c if out is not None else kept(c), saved
 
 
 def backward(
@@ -71,15 +74,14 @@ def backward(
                 f"lstm_step: out must hold {count} arrays, (da, dc_prev) and with a mask dh_prev, "
                 f"got {len(out)}"
             )
-        _contiguous(out)
         arrays["gates"] = (saved.gates, "... G")
         arrays |= {name: (x, like) for x, (name, like) in zip(out, _INTO, strict=False)}
     check("lstm_step", **arrays)
+    if out is not None:
+        _check_written(out)
     module = OP.pick(backend, dh, dc, saved.gates, saved.c)
     return module.backward(dh, dc, saved, out)  # type: ignore[no-any-return]
 
 
-def _contiguous(out: tuple[Array, ...]) -> None:
-    for n, array in enumerate(out):
-        if not array.flags.c_contiguous:
-            raise ValueError(f"lstm_step: out[{n}] must be contiguous")
+def _check_written(out: tuple[Array, ...]) -> None:
+    check_written("lstm_step", **{f"out[{n}]": array for n, array in enumerate(out)})

@@ -14,12 +14,11 @@ probabilities are recomputed.  Derivation: DERIVATION.md.
 
 from __future__ import annotations
 
-from typing import Any
-
 from backhand._types import Array
 from backhand.backend import Op
 from backhand.checks import check
 from backhand.kernels.softmax_cross_entropy.reference import Saved
+from backhand.outputs import check_written
 
 OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
 
@@ -45,8 +44,8 @@ def backward(
         arrays["out"] = (out, "... V")
     sizes = check("softmax_cross_entropy", logits=logits, d_nll=(d_nll, "..."), **arrays)
     check_targets("softmax_cross_entropy", saved.targets, sizes["V"])  # if changed since
-    if out is not None and not (out.flags.c_contiguous and _writeable(out)):
-        raise ValueError("softmax_cross_entropy: out must be contiguous and writeable")
+    if out is not None:
+        check_written("softmax_cross_entropy", out=out)
     return OP.pick(backend, d_nll, saved.logits).backward(d_nll, saved, out)  # type: ignore[no-any-return]
 
 
@@ -60,7 +59,3 @@ def check_targets(op: str, targets: Array, V: int) -> None:
         raise ValueError(
             f"{op}: targets must lie in [0, V) with V = {V}, got {int(targets[first])} at {first}"
         )
-
-
-def _writeable(x: Any) -> bool:
-    return bool(getattr(x.flags, "writeable", True))  # arrays on a device have no such flag

@@ -62,6 +62,11 @@ def test_wrong_counts_are_refused():
         bh.set_threads(blas=0)
     with pytest.raises(ValueError, match="blas=2 and native=2 would wait for each other"):
         bh.set_threads(blas=2, native=2)
+    with pytest.raises(ValueError, match="at most 256, got 100000"):
+        bh.set_threads(numba=100_000)
+    for wrong in (2.5, "2", True):
+        with pytest.raises(TypeError, match=f"must be an int, got {wrong!r}"):
+            bh.set_threads(numba=wrong)
 
 
 @pytest.fixture

@@ -201,9 +201,19 @@ def check_gradient(case, rng, sizes, backend="numpy"):
         agree(found, np.array(right), COMPLEX_STEP, 0.0, rounding, sizes != case.sizes)
 
 
+def check_kept(case, inputs, backend):
+    """An output is read-only if the backward reads its memory, and never that of an input."""
+    outputs, saved = case.forward(inputs, backend)
+    for y in outputs:
+        kept = any(isinstance(x, np.ndarray) and np.shares_memory(x, y) for x in saved)
+        assert y.flags.writeable != kept, "an output that the backward reads may be written"
+        assert not any(x is not None and np.shares_memory(x, y) for x in inputs)
+
+
 def check_contract(case, rng, sizes, backend="numpy", dtype=np.float64):
     """Inputs untouched; types and shapes kept; a second backward equal; linear; need_x flags."""
     inputs = case.make(rng, sizes, dtype)
+    check_kept(case, inputs, backend)
     copies = [None if x is None else x.copy() for x in inputs]
     outputs, saved = case.forward(inputs, backend)
     kept = [y.copy() for y in outputs]
