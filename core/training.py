@@ -158,9 +158,10 @@ def _new_run(path: str | os.PathLike[str], model: Model, data: Data, config: Tra
 def _bounds(
     model: Model, batch: Batch, noise: Noise, k: int, weights: Weights
 ) -> tuple[Bound, ...]:
-    """The bound of each objective, from one forward pass."""
+    """The bound of each objective, from one forward pass; of a denoising model, corrupted."""
     if not hasattr(model, "bounds"):
-        return (model.bound(batch, noise, k, weights),)
+        seen = {"seen": model.corrupt(batch, noise, k)} if hasattr(model, "corrupt") else {}
+        return (model.bound(batch, noise, k, weights, **seen),)
     found = tuple(model.bounds(batch, noise, k, weights))
     if len(found) != len(model.objectives):
         raise ValueError(f"{len(found)} bounds for {len(model.objectives)} objectives")

@@ -259,17 +259,17 @@ def _models() -> list[Case]:
 
         return Case("vae", variant, "model", subject)
 
-    def iwae(variant: str, **fields: Any) -> Case:
+    def layered(name: str, variant: str, **fields: Any) -> Case:
         def subject(draws: Draws) -> Subject:
-            IWAE = import_module("backhand.models.iwae").IWAE
+            Model = getattr(import_module(f"backhand.models.{name}"), name.upper())
             x = (draws.normal(B, SIZE) > 0).astype(np.float64)
-            config = IWAE.Config(**{"hidden": (6, D), "latent": (Z, 2), **fields})
-            model = IWAE.create(config, DataSpec((SIZE,), "binary"), x, seed=3, dtype="float64")
+            config = Model.Config(**{"hidden": (6, D), "latent": (Z, 2), **fields})
+            model = Model.create(config, DataSpec((SIZE,), "binary"), x, seed=3, dtype="float64")
             model.params.vector[...] += 0.2 * draws.normal(model.params.vector.size)
             batch = Batch(x, np.array([4, 0, 9, 2, 7]))
             return ModelSubject(model, batch, Noise(5, 1), 4, Weights(), None, None, "model")
 
-        return Case("iwae", variant, "model", subject)
+        return Case(name, variant, "model", subject)
 
     return [
         vae("bernoulli", "binary", 1),
@@ -281,11 +281,12 @@ def _models() -> list[Case]:
         ),
         vae("gaussian, learned variance", "real", 1, variance="learned", log_scale_bound=2.0),
         vae("gaussian, weighted, free bits", "real", 1, Weights(0.7, 0.3, 1.15), activation="elu"),
-        iwae("one layer", hidden=(6,), latent=(Z,)),
-        iwae("two layers"),
-        iwae("two layers, averaged", estimator="elbo"),
-        iwae("miwae", estimator="miwae", groups=2),
-        iwae("ciwae", estimator="ciwae", beta=0.3),
+        layered("iwae", "one layer", hidden=(6,), latent=(Z,)),
+        layered("iwae", "two layers"),
+        layered("iwae", "two layers, averaged", estimator="elbo"),
+        layered("iwae", "miwae", estimator="miwae", groups=2),
+        layered("iwae", "ciwae", estimator="ciwae", beta=0.3),
+        layered("dvae", "two layers"),
     ]
 
 

@@ -15,7 +15,11 @@ INTERFACE = (
     "reconstruct",
 )  # fmt: skip
 # Name on the command line -> where the class is.
-MODELS = {"vae": "backhand.models.vae:VAE", "iwae": "backhand.models.iwae:IWAE"}
+MODELS = {
+    "vae": "backhand.models.vae:VAE",
+    "iwae": "backhand.models.iwae:IWAE",
+    "dvae": "backhand.models.dvae:DVAE",
+}
 
 
 def model_name(kind: type[Any]) -> str:

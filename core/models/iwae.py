@@ -45,13 +45,15 @@ CHUNK = 1 << 20  # values of the largest array while log weights are computed
 class IWAEConfig:
     """hidden, latent: widths, one entry for each stochastic layer, from the data up.
 
-    depth: hidden layers in each network.  groups: M of the estimators miwae and piwae; it
-    divides k.  beta: of ciwae.  The others are those of VAEConfig.
+    depth: hidden layers in each network; decoder_depth: in those of p, 0: as many.  groups: M
+    of the estimators miwae and piwae; it divides k.  beta: of ciwae.  The others are those of
+    VAEConfig.
     """
 
     hidden: tuple[int, ...] = (200,)
     latent: tuple[int, ...] = (50,)
     depth: int = 2
+    decoder_depth: int = 0
     activation: Literal["tanh", "relu", "leaky_relu", "softplus", "elu", "sigmoid"] = "tanh"
     estimator: Literal["elbo", "iwae", "stl", "dreg", "miwae", "piwae", "ciwae"] = "iwae"
     groups: int = 1
@@ -68,10 +70,11 @@ class IWAEConfig:
                 "hidden and latent have one entry for each stochastic layer: "
                 f"{self.hidden=}, {self.latent=}"
             )
-        if min(*self.hidden, *self.latent, self.depth, self.groups) < 1:
+        if min(*self.hidden, *self.latent, self.depth, self.groups) < 1 or self.decoder_depth < 0:
             raise ValueError(
-                "widths, depth and groups must be at least 1: "
-                f"{self.hidden=}, {self.latent=}, {self.depth=}, {self.groups=}"
+                "widths, depth and groups must be at least 1, decoder_depth 0 or more: "
+                f"{self.hidden=}, {self.latent=}, {self.depth=}, {self.groups=}, "
+                f"{self.decoder_depth=}"
             )
         if self.groups > 1 and self.estimator not in ("miwae", "piwae"):
             raise ValueError(f"groups has no effect with estimator {self.estimator!r}")
@@ -107,36 +110,51 @@ class IWAE(OfVectors):
         dtype: Any = "float32",
     ) -> Self:
         """A new model; ``x`` (N, *spec.shape), training data, sets output bias and scaling."""
-        kind = output_kind("iwae", config, spec)
+        kind = output_kind(cls.__name__.lower(), config, spec)
         D = math.prod(spec.shape)
         initial = Initial(seed, dtype)
         scaling, mean = scaling_and_mean(kind, config, x, D, dtype)
 
-        def net(inputs: int, width: int, outputs: int) -> GaussianNet:
-            widths = [width] * config.depth
+        def net(inputs: int, widths: list[int], outputs: int) -> GaussianNet:
             bound = config.log_scale_bound
             return GaussianNet.create(initial, inputs, widths, outputs, config.activation, bound)
 
-        hidden, latent = config.hidden, config.latent
-        up = [net(i, h, z) for i, h, z in zip((D, *latent), hidden, latent, strict=False)]
-        down = [net(z, h, o) for z, h, o in zip(latent[1:], hidden[1:], latent, strict=False)]
-        mlp = MLP.create(initial, latent[0], [hidden[0]] * config.depth, config.activation)
+        latent = config.latent
+        up_widths = [[width] * config.depth for width in config.hidden]
+        widths = [[width] * (config.decoder_depth or config.depth) for width in config.hidden]
+        up = [net(i, w, z) for i, w, z in zip((D, *latent), up_widths, latent, strict=False)]
+        down = [net(z, w, o) for z, w, o in zip(latent[1:], widths[1:], latent, strict=False)]
+        mlp = MLP.create(initial, latent[0], widths[0], config.activation)
         output = create_output(
-            kind, config.variance, initial, hidden[0], mean, config.std, config.log_scale_bound
+            kind,
+            config.variance,
+            initial,
+            config.hidden[0],
+            mean,
+            config.std,
+            config.log_scale_bound,
         )
         generation = Generation(tuple(down), Decoder(mlp, output))
         return cls(config, spec, Recognition(tuple(up)), generation, scaling)
 
     # -- objective -----------------------------------------------------------------
 
-    def bound(self, batch: Batch, noise: Noise, k: int = 1, weights: Weights = UNWEIGHTED) -> Bound:
-        """The estimator's bound, from k samples per datum."""
+    def bound(
+        self, batch: Batch, noise: Noise, k: int = 1, weights: Weights = UNWEIGHTED,
+        seen: Array | None = None,
+    ) -> Bound:  # fmt: skip
+        """The estimator's bound, from k samples per datum.
+
+        seen (k, B, *shape): what the encoder sees in each sample in place of the data.
+        """
         if weights.free_bits:
             raise ValueError("iwae: free_bits belongs to the VAE's closed-form KL; leave it at 0")
         x = self._rows(batch.x)  # (B, D)
         xp = xp_of(x)
         eps = self._noise(noise, batch.index, k, x.dtype)
-        z, log_q, back_q, back_q_path = self.recognition(x, eps)
+        shown = x if seen is None else self._rows(seen.reshape(-1, *batch.x.shape[1:]))
+        shown = shown if seen is None else shown.reshape(k, *x.shape)  # (k, B, D)
+        z, log_q, back_q, back_q_path = self.recognition(shown, eps)
         logp, log_prior, back_p = self.generation(z, x)  # (k, B) each
         logp_data, kl = logp - self._log_volume(), log_q - log_prior  # (k, B)
         estimate = ESTIMATORS[self.config.estimator]

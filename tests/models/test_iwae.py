@@ -250,7 +250,8 @@ def test_samples_of_two_layers_come_from_the_top_down():
 def test_every_option_changes_the_outcome():
     base = IWAEConfig(hidden=(7,), latent=(3,), estimator="miwae", groups=2)
     changes = {
-        "hidden": (8,), "latent": (2,), "depth": 1, "activation": "elu", "estimator": "piwae",
+        "hidden": (8,), "latent": (2,), "depth": 1, "decoder_depth": 1, "activation": "elu",
+        "estimator": "piwae",
         "groups": 4, "output": "gaussian", "log_scale_bound": 1.0,
     }  # fmt: skip
     apart = {"beta": {"estimator": "ciwae"}}

@@ -1,0 +1,54 @@
+"""Denoising variational autoencoder (Im, Ahn, Memisevic & Bengio, AAAI 2017), with L layers.
+
+    x~_i ~ p(x~ | x),   z_i ~ q(z | x~_i),   i = 1 .. K, jointly
+    L_dvae  = E 1/K sum_i [ log p(x, z_i) - log q(z_i | x~_i) ]  <=  log p(x)      (elbo)
+    L_diwae = E log 1/K sum_i p(x, z_i) / q(z_i | x~_i)          <=  log p(x)      (iwae)
+
+It is the importance weighted autoencoder whose encoder sees corrupted data; what is explained is
+the clean x.  ``corrupt`` makes what the encoder sees, training hands it to ``bound``; nobody else
+does, so every validation and evaluation is of clean data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from backhand._types import Array
+from backhand.corruptions import corrupt
+from backhand.model import Batch
+from backhand.models.iwae import IWAE, IWAEConfig
+from backhand.noise import Noise
+
+
+@dataclass(frozen=True)
+class DVAEConfig(IWAEConfig):
+    """corruption, level: see backhand.corruptions.  The others are those of IWAEConfig."""
+
+    decoder_depth: int = 1
+    activation: Literal["tanh", "relu", "leaky_relu", "softplus", "elu", "sigmoid"] = "softplus"
+    estimator: Literal["elbo", "iwae", "stl", "dreg", "miwae", "piwae", "ciwae"] = "elbo"
+    corruption: Literal["salt_and_pepper", "salt_and_pepper_authors", "zero_mask", "gaussian"] = (
+        "salt_and_pepper"
+    )
+    level: float = 0.05
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.level < 0 or (self.corruption != "gaussian" and self.level > 1):
+            raise ValueError(
+                f"level must be 0 or more, and a probability unless for gaussian: {self.level=}"
+            )
+
+
+@dataclass
+class DVAE(IWAE):
+    """See the module."""
+
+    Config: ClassVar[type] = DVAEConfig
+
+    config: DVAEConfig
+
+    def corrupt(self, batch: Batch, noise: Noise, k: int) -> Array:
+        """What the encoder sees in training, (k, B, *shape): a corruption for each sample."""
+        return corrupt(self.config.corruption, self.config.level, batch.x, batch.index, noise, k)
