@@ -57,7 +57,7 @@ def reference_jobs(op):
 def native_jobs(op, compiled):
     found = build.cpp_mutants(op, WORK / op, compiled)
     for (name, line), count in Counter((f, site.line) for f, site in found.unbuildable).items():
-        print(f"  {count} left out, as they do not compile: csrc/{op}/{name}:{line}")
+        print(f"  {count} left out, as they do not compile: csrc/{name}:{line}")
 
     def start(number):
         os.environ["BH_MUTANT"] = str(number)
@@ -65,7 +65,7 @@ def native_jobs(op, compiled):
 
     yield Job(op, "native", f"csrc/{op}", 0, "", "none", lambda: start(0))
     for number, (name, site) in found.sites.items():
-        place = f"csrc/{op}/{name}"
+        place = f"csrc/{name}"
         begin = lambda number=number: start(number)  # noqa: E731
         yield Job(op, "native", place, site.line, site.code, site.change, begin)
 
@@ -113,6 +113,12 @@ def run(jobs, parallel):
         time.sleep(0.01)
 
 
+def seconds():
+    """Of computing, by all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def equivalents():
     """{(file, line of code, change): reason}"""
     text = (Path(__file__).parent / "equivalent.toml").read_text()
@@ -145,6 +151,7 @@ def main(arguments=None):
             jobs += [nothing, *reference_jobs(op)]
         if op in native and args.only != "reference":
             jobs += native_jobs(op, compiled)
+        start = seconds()
         for job, seen in run(jobs, args.jobs):
             if job.change == "none":
                 if seen:
@@ -161,13 +168,15 @@ def main(arguments=None):
         for kind in ("reference", "native"):
             if total[op, kind]:
                 print(f"{op:24} {kind:10} {noticed[op, kind]:4} of {total[op, kind]:4}", flush=True)
+        print(f"{op:24} {seconds() - start:.0f} s of computing", flush=True)
     for job, reason in excused:
         print(f"equivalent: {job.file}:{job.line}: {job.change}: {reason}")
     for job in survivors:
         print(f"SURVIVED: {job.file}:{job.line}: {job.change}:  {job.code}")
     score = noticed.total() / max(1, total.total())
     minutes = (time.monotonic() - began) / 60
-    print(f"{noticed.total()} of {total.total()} mutants noticed: {score:.1%}, {minutes:.1f} min")
+    computed = f"{minutes:.1f} min, {seconds() / 60:.1f} min of computing"
+    print(f"{noticed.total()} of {total.total()} mutants noticed: {score:.1%}, {computed}")
     return int(score < REQUIRED)
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tests.mutants.cpp_mutants import Site, cpp_sites, with_mutants
 
 ROOT = Path(__file__).parents[2]
+CSRC = ROOT / "csrc"
 FLAGS = [
     "-std=c++17", "-O1", "-fPIC", "-fvisibility=hidden", "-DBH_NO_CLONES", "-w",
     "-fno-math-errno", "-fno-trapping-math",
@@ -60,29 +61,40 @@ def link(module, parts, flags=()):
     return module
 
 
+def sources(op):
+    """cpu.cpp and the headers that it takes from csrc; formulas of other ops are theirs."""
+    found, waiting = [], [f"{op}/cpu.cpp"]
+    while waiting:
+        file = waiting.pop()
+        found.append(file)
+        for name in re.findall(r'^#include "(.*?)"', (CSRC / file).read_text(), re.M):
+            foreign = name.startswith("common/") or name.endswith("_math.h")
+            if name not in [*found, *waiting] and (name.startswith(f"{op}/") or not foreign):
+                waiting.append(name)
+    return sorted(found)
+
+
 def cpp_mutants(op, folder, compiled):
-    """Compile ``csrc/<op>`` with all of its mutants and link it with the ``compiled`` rest."""
-    source = ROOT / "csrc" / op
-    files = [*sorted(source.glob("*_math.h")), source / "cpu.cpp"]
+    """Compile the kernels of ``op`` with all of their mutants; link with the ``compiled`` rest."""
+    files = sources(op)
     sites = {}
-    for file in files:
-        for site in cpp_sites(file.read_text()):
-            sites[len(sites) + 1] = (file.name, site)
-    place = folder / "csrc" / op
-    place.mkdir(parents=True, exist_ok=True)
+    for name in files:
+        for site in cpp_sites((CSRC / name).read_text()):
+            sites[len(sites) + 1] = (name, site)
+    place = folder / "csrc"
     compiler = os.environ.get("CXX", "g++")
     target, unbuildable = folder / "cpu.o", []
     contract = "off" if op == "philox" else "fast"
     for _ in range(12):
-        for file in files:
-            text = file.read_text()
-            here = {n: site for n, (name, site) in sites.items() if name == file.name}
-            text = with_mutants(text, here)
+        for name in files:
+            here = {n: site for n, (file, site) in sites.items() if file == name}
+            text = with_mutants((CSRC / name).read_text(), here)
             # Before everything else, but with the lines numbered as they are.
             text = f'#include "{Path(__file__).parent / "bh_mutant.h"}"\n#line 1\n{text}'
-            (place / file.name).write_text(text + (LIST if file.name == "cpu.cpp" else ""))
-        command = [compiler, *FLAGS, f"-ffp-contract={contract}", "-c", str(place / "cpu.cpp")]
-        include = [f"-I{folder / 'csrc'}", f"-I{ROOT / 'csrc'}"]
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_text(text + (LIST if name.endswith("cpu.cpp") else ""))
+        command = [compiler, *FLAGS, f"-ffp-contract={contract}", "-c", str(place / op / "cpu.cpp")]
+        include = [f"-I{place}", f"-I{CSRC}"]
         done = run([*command, *include, "-o", str(target)])
         if done.returncode == 0:
             break
@@ -100,10 +112,11 @@ def cpp_mutants(op, folder, compiled):
 
 
 def refused(messages, place):
-    """(file, line) of every error in the mutated files."""
+    """(file in csrc, line) of every error in the mutated files."""
     found = re.findall(r"^(\S+?):(\d+):\d+: (?:fatal )?error", messages, re.M)
     found += re.findall(r"^(\S+?):(\d+):\d+:   required from", messages, re.M)
-    return {(Path(file).name, int(line)) for file, line in found if Path(file).parent == place}
+    inside = [(Path(file), int(line)) for file, line in found if place in Path(file).parents]
+    return {(str(file.relative_to(place)), line) for file, line in inside}
 
 
 def listed(module):

@@ -73,7 +73,7 @@ def operand_end(found, i):
             i += 2
         if i < len(found) and found[i].text == "<":  # template arguments before a call
             j = i + 1
-            while j < len(found) and (found[j].kind in ("name", "number") or found[j].text in ",:"):
+            while j < len(found) and (found[j].kind in ("name", "number") or found[j].text in ",:*"):
                 j += 1
             if j + 1 < len(found) and found[j].text == ">" and found[j + 1].text in "({":
                 i = j + 1
@@ -113,6 +113,8 @@ def operand_starts(found):
     for i in range(1, len(found) - 1):
         before = found[i - 1]
         if (found[i].kind == "sign" and found[i].text not in "(-*") or is_type(i):
+            continue
+        if before.text == ">" and found[i - 2].text == "*":  # of reinterpret_cast<Vector*>(x)
             continue
         if before.kind == "sign" and before.text in SUMS | PRODUCTS:
             if i > 1 and ends_operand(found[i - 2]):
