@@ -1,11 +1,15 @@
 """Reading and writing through Gaussian filters: known answers, windows outside, channels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from backhand.kernels import attention_read, attention_write, filterbank
+from tests.kernels.cases import attention_write as attention_write_cases
+from tests.kernels.cases import filterbank as filterbank_cases
 from tests.kernels.cases.attention_read import CASES
-from tests.kernels.harness import available
+from tests.kernels.harness import available, check_backend, check_gradient
 from tests.kernels.test_filterbank import head
 
 each_backend = pytest.mark.parametrize("backend", available(CASES[0]))
@@ -135,6 +139,26 @@ def test_any_leading_axes(backend):
     one, kept = attention_write.forward(heads[0, 0], r[0, 0], 6, 5, backend=backend)
     np.testing.assert_allclose(one, c[0, 0], rtol=1e-12)
     assert attention_write.backward(one, kept, backend=backend)[0].shape == (5,)
+
+
+ALL = [*filterbank_cases.CASES, *CASES, *attention_write_cases.CASES]
+
+
+@each_backend
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
+def test_narrow_and_far_filters_in_double_precision(case, backend):
+    """Where single precision has few digits left: windows across the edge, single pixels."""
+
+    def inputs(rng, **sizes):
+        _, *others = case.inputs(rng, **sizes)
+        spread = np.array([1, 1, 1.5, 1, 1])
+        return [spread * rng.standard_normal((sizes["B"], 5)) + [0, 0, 0, -0.5, 0], *others]
+
+    wide = replace(case, inputs=inputs)
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        check_gradient(wide, rng, {**case.sizes, "B": 3}, backend)
+        check_backend(wide, rng, {**case.sizes, "B": 5}, backend, np.float64)
 
 
 def test_wrong_arguments_say_what_is_wrong():

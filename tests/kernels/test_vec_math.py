@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-LIMITS = {
-    "exp": 1, "log": 1, "expm1": 2, "log1p_unit": 2, "tanh": 2.5, "sigmoid": 2.5, "softplus": 3,
-}  # fmt: skip
+from tests.tolerances import ULPS
+
 EXACT = {
     "exp": np.exp,
     "log": np.log,
@@ -16,7 +15,10 @@ EXACT = {
     "softplus": lambda x: np.logaddexp(0, x),
 }
 SMALL = np.logspace(-37, 0, 20_001)
-WIDE = np.concatenate([np.linspace(-87, 88, 300_001), np.linspace(-2, 2, 100_001), SMALL, -SMALL])
+WORST = [-5.8752837, 0.36901027, 0.0077532097, -16.64848, -1.2834337, 1.3977865]  # of a long search
+WIDE = np.concatenate(
+    [np.linspace(-87, 88, 300_001), np.linspace(-2, 2, 100_001), SMALL, -SMALL, WORST]
+)
 POINTS = {
     "log": np.concatenate([np.exp(np.linspace(-87, 88, 300_001)), np.linspace(0.5, 2, 99_999)])
 }
@@ -48,16 +50,16 @@ def numba(name):
 
 
 @pytest.mark.parametrize("form", [native, numba])
-@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("name", EXACT)
 def test_within_its_units_in_the_last_place(form, name):
     x = POINTS.get(name, WIDE).astype(np.float32)
     exact = EXACT[name](x.astype(np.float64))
     error = np.abs(form(name)(x) - exact) / np.spacing(np.abs(exact).astype(np.float32))
-    assert error.max() <= LIMITS[name]
+    assert error.max() <= ULPS[name]
 
 
 @pytest.mark.parametrize("form", [native, numba])
-@pytest.mark.parametrize("name", [name for name in LIMITS if name != "log1p_unit"])
+@pytest.mark.parametrize("name", [name for name in EXACT if name != "log1p_unit"])
 def test_far_out_as_the_library(form, name):
     with np.errstate(all="ignore"):
         expected = EXACT[name](FAR.astype(np.float64)).astype(np.float32)
@@ -77,6 +79,6 @@ def test_exp_of_what_is_not_positive(form):
     x = np.linspace(-87.3, 0, 400_001).astype(np.float32)
     exact = np.exp(x.astype(np.float64))
     found = form("exp_below")(x)
-    assert (np.abs(found - exact) / np.spacing(exact.astype(np.float32))).max() <= 1
+    assert (np.abs(found - exact) / np.spacing(exact.astype(np.float32))).max() <= ULPS["exp_below"]
     far = np.array([-88, -1e4, -1e30, -np.inf, np.nan, -0.0, 0.0], np.float32)
     np.testing.assert_array_equal(form("exp_below")(far), [0, 0, 0, 0, np.nan, 1, 1])

@@ -14,6 +14,8 @@ import numpy as np
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests" / "kernels"
 LARGER = 37  # not a multiple of any vector's width
+# Reads what the compiler reports about the kernels as they are: minutes, and no mutant is run.
+NO_RUN = "test_vectorised.py"
 
 
 class Exchanged:
@@ -72,10 +74,11 @@ def by_tests(backend, op):
 
     named = "" if backend == "numpy" else f" and {backend}"
     every = TESTS / "test_every_op.py"
-    files = sorted(set(TESTS.glob("test_*.py")) - {every})
+    files = sorted(set(TESTS.glob("test_*.py")) - {every, TESTS / NO_RUN})
     own = [str(path) for path in files if op in path.read_text()]
     runs = [[str(every), "-k", f"({op}{named}) and not wrong_back"]]
-    runs[:0] = [own] if own else []
+    # Numba's kernels are what they are, and take seconds to load.
+    runs[:0] = [[*own, "-k", "not numba"]] if own else []
     quiet = ["-x", "-q", "-p", "no:cacheprovider"]
     show = os.environ.get("BACKHAND_MUTANTS_SHOW")
     with contextlib.nullcontext() if show else contextlib.redirect_stdout(io.StringIO()):

@@ -73,7 +73,9 @@ def operand_end(found, i):
             i += 2
         if i < len(found) and found[i].text == "<":  # template arguments before a call
             j = i + 1
-            while j < len(found) and (found[j].kind in ("name", "number") or found[j].text in ",:*"):
+            while j < len(found) and (
+                found[j].kind in ("name", "number") or found[j].text in ",:*"
+            ):
                 j += 1
             if j + 1 < len(found) and found[j].text == ">" and found[j + 1].text in "({":
                 i = j + 1

@@ -22,13 +22,14 @@ EQUATIONS = [
 
 
 def heads(rng, B):
-    """gx~, gy~, log s2, log d~, log gamma: broad filters, mostly within the image.
+    """gx~, gy~, log s2, log d~, log gamma: from narrow to broad, some across the image's edge.
 
-    Filters at its edge, narrow ones and far ones: test_filterbank.py, as single precision has
-    few digits there (a logit near log eps is known to about l * 1e-7).
+    Filters far outside and on single pixels: test_attention.py in double precision, and
+    test_filterbank.py, as single precision has few digits there (a logit near log eps is known
+    to about l * 1e-7).
     """
-    spread = np.array([0.3, 0.3, 0.3, 0.3, 0.5])
-    return spread * rng.standard_normal((B, 5)) + np.array([0, 0, 1.2, -1.2, 0])
+    spread = np.array([0.5, 0.5, 0.5, 0.4, 0.5])
+    return spread * rng.standard_normal((B, 5)) + np.array([0, 0, 1.0, -1.1, 0])
 
 
 def inputs(rng, B):
