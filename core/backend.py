@@ -180,7 +180,8 @@ class Op:
 
     def pick(self, backend: str | None, *arrays: Any) -> ModuleType:
         """The module that will run."""
-        return self.implementation(self.resolve(backend, *arrays))
+        name = self.resolve(backend, *arrays)
+        return self._loaded.get(name) or self.implementation(name)
 
     def _find_best(self) -> str:
         self._best = self.best()
