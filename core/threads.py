@@ -2,7 +2,7 @@
 
 Of three pools (BLAS, the compiled kernels, the Numba kernels) one may have several threads.
 OpenBLAS's threads go on spinning after a product, and a second pool beside them waits for the
-cores: with two threads each on two cores, steps were measured to take 3 to 13 times as long.
+cores; what that costs was measured: docs/design.md, Threads.
 """
 
 from __future__ import annotations
