@@ -72,9 +72,9 @@ void Fiber::prepare(void (*function)()) {
     makecontext(&context, &Fiber::start, 0);
 #else
     // Where bh_switch_stack finds six registers and the address to return to; behind that the
-    // stack is as after a call.
-    void** words = reinterpret_cast<void**>(memory + GUARD + STACK) - 9;
-    for (int i = 0; i < 9; ++i) words[i] = nullptr;
+    // stack is as after a call: a word, of where nobody returns to, above a multiple of 16.
+    void** words = reinterpret_cast<void**>(memory + GUARD + STACK) - 8;
+    for (int i = 0; i < 8; ++i) words[i] = nullptr;
     words[6] = reinterpret_cast<void*>(&Fiber::start);
     top = words;
 #endif
