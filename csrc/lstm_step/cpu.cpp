@@ -46,7 +46,7 @@ BH_HD void backward_body(REAL* da, REAL* dc_prev, REAL* db, const REAL* dh, cons
     for (long j = 0; j < H; ++j) {  // SIMD
         const LstmGates<REAL> s{gates[j], gates[H + j], gates[2 * H + j], gates[3 * H + j]};
         REAL d_cell_prev;
-        const LstmGates<REAL> d = lstm_step_backward(&d_cell_prev, dh[j], dc[j], s, c_prev[j], c[j]);
+        const LstmGates<REAL> d = lstm_step_gradient(&d_cell_prev, dh[j], dc[j], s, c_prev[j], c[j]);
         dc_prev[j] = d_cell_prev;
         da[j] = d.i;
         da[H + j] = d.f;

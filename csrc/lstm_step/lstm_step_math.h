@@ -22,7 +22,7 @@ BH_HD REAL lstm_step_hidden(LstmGates<REAL> s, REAL c) {
 
 // da; dc_prev is written.
 template <typename REAL>
-BH_HD LstmGates<REAL> lstm_step_backward(REAL* dc_prev, REAL dh, REAL dc, LstmGates<REAL> s,
+BH_HD LstmGates<REAL> lstm_step_gradient(REAL* dc_prev, REAL dh, REAL dc, LstmGates<REAL> s,
                                          REAL c_prev, REAL c) {
     const REAL one = REAL(1), t = bh_tanh(c);
     const REAL d_cell = dc + dh * s.o * (one - t * t);                       // [lstm_step.6]

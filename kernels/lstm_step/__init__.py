@@ -27,7 +27,9 @@ from backhand.checks import check
 from backhand.kernels.lstm_step.reference import Saved
 from backhand.outputs import check_written, kept
 
-OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
+OP = Op(
+    __name__, numpy="reference", numba="numba_cpu", native="native", cuda="cuda", emulated="cuda"
+)
 # What the backward may be given to write into.
 _INTO = (("out[0] (da)", "... G"), ("out[1] (dc_prev)", "... H"), ("out[2] (dh_prev)", "... H"))
 
