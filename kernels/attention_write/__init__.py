@@ -18,7 +18,9 @@ from backhand.checks import check
 from backhand.kernels.attention_write.reference import Saved
 from backhand.kernels.filterbank import check_grid
 
-OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
+OP = Op(
+    __name__, numpy="reference", numba="numba_cpu", native="native", cuda="cuda", emulated="cuda"
+)
 
 
 def forward(
