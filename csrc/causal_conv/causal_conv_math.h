@@ -2,18 +2,17 @@
 // The equations are in kernels/causal_conv/DERIVATION.md.
 #pragma once
 
-#ifndef __CUDACC_RTC__  // there, no file can be included: the launcher puts macros.h in front
 #include "common/macros.h"
-#endif
 
 // The row of x (steps, width) that a tap meets at time t, or null before the first.
 template <typename REAL>
-BH_HD const REAL* conv_past(const REAL* x, long t, long shift, long width) {
+BH_HD const REAL* conv_past(const REAL* x, long long t, long long shift, long long width) {
     return t < shift ? nullptr : x + (t - shift) * width;  // [causal_conv.1] [causal_conv.6]
 }
 
 // The row of da (steps, width) that x_t enters by a tap, or null beyond the last.
 template <typename REAL>
-BH_HD const REAL* conv_future(const REAL* da, long t, long shift, long steps, long width) {
+BH_HD const REAL* conv_future(const REAL* da, long long t, long long shift, long long steps,
+                              long long width) {
     return t + shift < steps ? da + (t + shift) * width : nullptr;  // [causal_conv.5]
 }

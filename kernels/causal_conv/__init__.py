@@ -19,7 +19,9 @@ from backhand.kernels.bias_activation.reference import ACTIVATIONS
 from backhand.kernels.causal_conv.reference import Saved
 from backhand.outputs import kept
 
-OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
+OP = Op(
+    __name__, numpy="reference", numba="numba_cpu", native="native", cuda="cuda", emulated="cuda"
+)
 
 
 def forward(

@@ -1,4 +1,4 @@
-"""Many channels: one product in BLAS for each tap, shared by the compiled backends.
+"""Many channels: one product in BLAS for each tap, shared by the compiled backends and CUDA.
 
 No columns are laid out.  All sequences lie behind each other, so a tap of shift s pairs row r of
 the one side with row r - s of the other.  Where s reaches into the sequence before, forward and
@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from backhand._types import Array
+from backhand.numerics import xp_of
 
 Add: TypeAlias = Callable[[Array, Array, int], None]  # (u, v, s): u_t += v_{t - s} in place
 Finish: TypeAlias = Callable[[Array, Array | None, int], Array]
@@ -26,13 +27,14 @@ def is_narrow(W: Array) -> bool:
 
 def forward(x: Array, W: Array, dilation: int, add: Add, finish: Finish) -> Array:
     """y; finish(u, v, shift) gives f(u_t + v_{t - shift} + b), in place or not; v may be None."""
-    x, W = np.ascontiguousarray(x), np.ascontiguousarray(W)
-    u = np.empty((*x.shape[:-1], W.shape[2]), x.dtype)
-    np.matmul(_rows(x), W[0], out=_rows(u))
+    xp = xp_of(x)
+    x, W = xp.ascontiguousarray(x), xp.ascontiguousarray(W)
+    u = xp.empty((*x.shape[:-1], W.shape[2]), x.dtype)
+    xp.matmul(_rows(x), W[0], out=_rows(u))
     shifts = _shifts(W, dilation, x)
-    v = np.empty_like(u)
+    v = xp.empty_like(u)
     for k, shift in enumerate(shifts[1:], 1):
-        np.matmul(_rows(x), W[k], out=_rows(v))  # [causal_conv.1]
+        xp.matmul(_rows(x), W[k], out=_rows(v))  # [causal_conv.1]
         if shift != shifts[-1]:
             add(u, v, shift)
     return finish(u, v if len(shifts) > 1 else None, shifts[-1])  # [causal_conv.2]
@@ -40,18 +42,19 @@ def forward(x: Array, W: Array, dilation: int, add: Add, finish: Finish) -> Arra
 
 def dx(da: Array, W: Array, dilation: int, add: Add) -> Array:
     """Shifts of the other sign: ``add`` looks ahead."""
-    W = np.ascontiguousarray(W)
-    made = np.empty((*da.shape[:-1], W.shape[1]), da.dtype)
-    np.matmul(_rows(da), W[0].T, out=_rows(made))
-    v = np.empty_like(made)
+    xp = xp_of(da)
+    W = xp.ascontiguousarray(W)
+    made: Array = xp.empty((*da.shape[:-1], W.shape[1]), da.dtype)
+    xp.matmul(_rows(da), W[0].T, out=_rows(made))
+    v = xp.empty_like(made)
     for k, shift in enumerate(_shifts(W, dilation, da)[1:], 1):
-        np.matmul(_rows(da), W[k].T, out=_rows(v))  # [causal_conv.5]
+        xp.matmul(_rows(da), W[k].T, out=_rows(v))  # [causal_conv.5]
         add(made, v, -shift)
     return made
 
 
 def dW(x: Array, da: Array, W: Array, dilation: int, writable: bool) -> Array:
-    """``writable``: da is overwritten, and no copy made."""
+    """On the CPU.  ``writable``: da is overwritten, and no copy made."""
     made = np.zeros(W.shape, x.dtype)
     x, shifts, steps = np.ascontiguousarray(x), _shifts(W, dilation, da), x.shape[-2]
     if len(shifts) > 1 and not writable:
