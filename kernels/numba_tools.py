@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numba.core.compiler import Compiler
 
 from backhand import threads
 from backhand._types import Array
@@ -26,6 +27,22 @@ HAND_OVER = 50e-6  # seconds of work that repay waking another thread
 # Infinities and NaN keep their meaning; sums may be reordered, so that they vectorise.  Compiled
 # at the first call for each dtype (about a second), and kept in Numba's cache from then on.
 jit = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+
+
+class _Apart(Compiler):
+    """No argument overlaps another, which Numba can tell LLVM but has no option for."""
+
+    def define_pipelines(self) -> Any:
+        self.state.flags.noalias = True
+        return super().define_pipelines()  # type: ignore[no-untyped-call]
+
+
+# For functions that are called with arrays apart from each other: short loops need no check of
+# it, and sums stay in registers (small products: twice as fast).
+jit_apart = njit(
+    cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"},
+    pipeline_class=_Apart,
+)  # fmt: skip
 
 # The same without reordering, for what cancels: log(total) - (x - top).
 jit_in_order = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -41,7 +58,7 @@ def over_rows(kernel: Callable[..., None], rows: int, seconds: float, *args: Any
 
     seconds: about how long one row takes; short work stays on the calling thread.
     """
-    args = tuple(_writeable(x) if isinstance(x, np.ndarray) else x for x in args)
+    args = tuple([_writeable(x) if isinstance(x, np.ndarray) else x for x in args])
     pieces = min(threads.numba_threads(), rows, int(rows * seconds / HAND_OVER))
     if pieces <= 1:
         kernel(0, rows, *args)

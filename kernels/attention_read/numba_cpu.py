@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from backhand._types import Array
 from backhand.kernels.attention_read.reference import Saved
-from backhand.kernels.filterbank import numba_cpu as filters
 from backhand.kernels.filterbank.numba_cpu import (
     add_dots,
     add_product,
     backward_head,
     bank_of,
     build,
+    copy,
     heads_of,
+    images_of,
     log_of,
     product,
+    seconds_of,
 )
 from backhand.kernels.numba_tools import jit, over_rows
-
-SECONDS = 1e-10  # for one product and sum
 
 
 def forward(
@@ -30,9 +31,8 @@ def forward(
     heads, first, second = heads_of(head), _images(x, x), _images(x_hat, x)
     C, D = first.shape[1], second.shape[1]
     r = np.empty((len(heads), C + D, N, N), head.dtype)
-    over_rows(
-        _forward, len(heads), _seconds(x, C + D, N, 1), r, heads, first, second, log_of(eps, head)
-    )  # fmt: skip
+    seconds = seconds_of(x, C + D, N, 1)
+    over_rows(_forward, len(heads), seconds, r, heads, first, second, log_of(eps, head))
     return r.reshape(*head.shape[:-1], C + D, N, N), Saved(head, x, x_hat, N, eps)
 
 
@@ -48,7 +48,7 @@ def backward(
     dx_hat = np.empty_like(second if need_x_hat else second[:0])
     d = np.ascontiguousarray(dr).reshape(len(heads), channels, N, N)
     over_rows(
-        _backward, len(heads), _seconds(x, channels, N, 3), d_head, dx, dx_hat, d, heads, first,
+        _backward, len(heads), seconds_of(x, channels, N, 3), d_head, dx, dx_hat, d, heads, first,
         second, need_x, need_x_hat, log_of(eps, head),
     )  # fmt: skip
     return (
@@ -60,16 +60,9 @@ def backward(
 
 def _images(x: Array | None, like: Array) -> Array:
     """(B, C, H, W), contiguous; without channels where there is no image"""
-    B = int(np.prod(like.shape[:-3]))
-    if x is None:
-        return np.empty((B, 0, *like.shape[-2:]), like.dtype)
-    return np.ascontiguousarray(x).reshape(B, *x.shape[-3:])
-
-
-def _seconds(x: Array, channels: int, N: int, passes: int) -> float:
-    height, width = x.shape[-2:]
-    weights = filters.SECONDS * (height + width)
-    return float(N * (weights + SECONDS * passes * channels * height * width))
+    if x is not None:
+        return images_of(x)
+    return np.empty((math.prod(like.shape[:-3]), 0, *like.shape[-2:]), like.dtype)
 
 
 @jit
@@ -84,7 +77,7 @@ def _forward(
     for b in range(begin, end):
         gamma = build(F_Y, F_X, mu, height, width, head[b], log_eps)[2]
         for c in range(r.shape[1]):
-            image[:, :width] = x[b, c] if c < C else x_hat[b, c - C]
+            copy(image, x[b, c] if c < C else x_hat[b, c - C], width)
             product(T, F_Y, image)
             P[:] = 0
             add_dots(P, T, F_X, N)
@@ -113,7 +106,7 @@ def _backward(
         dF_Y[:] = 0
         dF_X[:] = 0
         for c in range(dr.shape[1]):
-            image[:, :width] = x[b, c] if c < C else x_hat[b, c - C]
+            copy(image, x[b, c] if c < C else x_hat[b, c - C], width)
             for j in range(N):
                 for i in range(N):
                     dP[j, i] = gamma * dr[b, c, j, i]
@@ -124,10 +117,10 @@ def _backward(
             if c < C:
                 if need_x:
                     product(image, F_Y.T, D)
-                    dx[b, c] = image[:, :width]
+                    copy(dx[b, c], image, width)
             elif need_x_hat:
                 product(image, F_Y.T, D)
-                dx_hat[b, c - C] = image[:, :width]
+                copy(dx_hat[b, c - C], image, width)
         d_head[b, 4] = backward_head(
             d_head[b], dF_Y, dF_X, F_Y, F_X, mu, height, width, half, delta
         )

@@ -8,50 +8,39 @@ import numpy as np
 
 from backhand._types import Array
 from backhand.kernels.attention_write.reference import Saved
-from backhand.kernels.filterbank import numba_cpu as filters
 from backhand.kernels.filterbank.numba_cpu import (
     add_dots,
     add_product,
     backward_head,
     bank_of,
     build,
+    copy,
     heads_of,
+    images_of,
     log_of,
     product,
+    seconds_of,
 )
 from backhand.kernels.numba_tools import jit, over_rows
-
-SECONDS = 1e-10  # for one product and sum
 
 
 def forward(
     head: Array, w: Array, height: int, width: int, eps: float = 1e-8
 ) -> tuple[Array, Saved]:
-    heads, patch = heads_of(head), _channels(w)
+    heads, patch = heads_of(head), images_of(w)
     c = np.empty((*patch.shape[:2], height, width), head.dtype)
-    over_rows(_forward, len(heads), _seconds(c, w, 1), c, heads, patch, log_of(eps, head))
+    seconds = seconds_of(c, w.shape[-3], w.shape[-2], 1)
+    over_rows(_forward, len(heads), seconds, c, heads, patch, log_of(eps, head))
     return c.reshape(*w.shape[:-2], height, width), Saved(head, w, height, width, eps)
 
 
 def backward(dc: Array, saved: Saved) -> tuple[Array, Array]:
     head, w, _, _, eps = saved
-    heads, patch, d = heads_of(head), _channels(w), _channels(dc)
+    heads, patch, d = heads_of(head), images_of(w), images_of(dc)
     d_head, dw = np.empty_like(heads), np.empty_like(patch)
-    over_rows(
-        _backward, len(heads), _seconds(dc, w, 2), d_head, dw, d, heads, patch, log_of(eps, head)
-    )  # fmt: skip
+    seconds = seconds_of(dc, w.shape[-3], w.shape[-2], 2)
+    over_rows(_backward, len(heads), seconds, d_head, dw, d, heads, patch, log_of(eps, head))
     return d_head.reshape(head.shape), dw.reshape(w.shape)
-
-
-def _channels(x: Array) -> Array:
-    """(B, C, rows, columns), contiguous"""
-    return np.ascontiguousarray(x).reshape(int(np.prod(x.shape[:-3])), *x.shape[-3:])
-
-
-def _seconds(image: Array, w: Array, passes: int) -> float:
-    (height, width), (C, N) = image.shape[-2:], w.shape[-3:-1]
-    weights = filters.SECONDS * (height + width)
-    return float(N * (weights + SECONDS * passes * C * height * width))
 
 
 @jit
@@ -65,7 +54,7 @@ def _forward(begin: int, end: int, c: Any, head: Any, w: Any, log_eps: Any) -> N
         for n in range(w.shape[1]):
             product(U, w[b, n] / gamma, F_X)
             product(image, F_Y.T, U)
-            c[b, n] = image[:, :width]
+            copy(c[b, n], image, width)
 
 
 @jit
@@ -87,7 +76,7 @@ def _backward(
         dF_Y[:] = 0
         dF_X[:] = 0
         for n in range(w.shape[1]):
-            image[:, :width] = dc[b, n]
+            copy(image, dc[b, n], width)
             P = w[b, n] / gamma
             product(U, P, F_X)
             product(dU, F_Y, image)  # gamma times that of [attention_write.4]

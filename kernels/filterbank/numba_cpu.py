@@ -10,9 +10,10 @@ import numpy as np
 from backhand._types import Array
 from backhand.kernels.filterbank.reference import NARROWEST, Saved
 from backhand.kernels.numba_math import exp, exp_below
-from backhand.kernels.numba_tools import jit, over_rows
+from backhand.kernels.numba_tools import jit, jit_apart, over_rows
 
 SECONDS = 1.5e-9  # for one weight, built or differentiated
+PRODUCT = 1e-10  # for one product and sum
 LANES = 32  # rows of our own are padded to this: what LLVM takes at a time, and no remainder
 
 
@@ -49,6 +50,17 @@ def heads_of(head: Array) -> Array:
     return np.ascontiguousarray(head).reshape(-1, 5)
 
 
+def images_of(x: Array) -> Array:
+    """(B, C, rows, columns), contiguous"""
+    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-3]), *x.shape[-3:])
+
+
+def seconds_of(image: Array, channels: int, N: int, passes: int) -> float:
+    """For one datum: the filters, and the products of so many passes over the images."""
+    height, width = image.shape[-2:]
+    return float(N * (SECONDS * (height + width) + PRODUCT * passes * channels * height * width))
+
+
 def log_of(eps: float, head: Array) -> Any:
     return head.dtype.type(math.log(eps) if eps > 0 else -math.inf)
 
@@ -59,8 +71,8 @@ def _forward(begin: int, end: int, F_Y: Any, F_X: Any, gamma: Any, head: Any, lo
     wide_Y, wide_X, mu = bank_of(N, height, width, head)
     for b in range(begin, end):
         gamma[b] = build(wide_Y, wide_X, mu, height, width, head[b], log_eps)[2]
-        F_Y[b] = wide_Y[:, :height]
-        F_X[b] = wide_X[:, :width]
+        copy(F_Y[b], wide_Y, height)
+        copy(F_X[b], wide_X, width)
 
 
 @jit
@@ -127,17 +139,16 @@ def _filters(F: Any, size: int, mu: Any, half: Any, log_eps: Any) -> None:
         f = mu[i] - (n + first)
         outside = log_eps + f * f * half
         top = -outside if outside > zero else zero
+        row, total = F[i], zero
         for a in range(lanes):
-            k = number(a) - n
-            F[i, a] = exp_below(top - k * (k - two * f) * half)
-        for a in range(size, lanes):
-            F[i, a] = zero
-        total = zero
-        for a in range(lanes):
-            total += F[i, a]
+            k = number(np.int32(a)) - n  # int64 has no vector form of this conversion
+            weight = exp_below(top - k * (k - two * f) * half)
+            weight = weight if np.int32(a) < np.int32(size) else zero
+            row[a] = weight
+            total += weight
         scale = number(1) / (total + exp_below(zero if outside > zero else outside))
         for a in range(lanes):
-            F[i, a] *= scale
+            row[a] *= scale
 
 
 @jit
@@ -168,7 +179,7 @@ def _backward_side(dF: Any, F: Any, size: int, mu: Any, half: Any) -> Any:
             seen += dF[i, a] * F[i, a]
         shift = first - mu[i]
         for a in range(lanes):
-            away = number(a) + shift
+            away = number(np.int32(a)) + shift
             E = F[i, a] * (dF[i, a] - seen)
             moment += E * away
             square += E * away * away
@@ -180,34 +191,50 @@ def _backward_side(dF: Any, F: Any, size: int, mu: Any, half: Any) -> Any:
     return dmu_sum, stretch, square_sum, seen_sum
 
 
+@jit_apart
+def copy(out: Any, x: Any, width: int) -> None:
+    """The first columns of each row; in jitted code ``out[:] = x`` is not vectorised."""
+    for r in range(len(out)):
+        to, of = out[r], x[r]
+        for i in range(width):
+            to[i] = of[i]
+
+
 # -- small products.  Four terms at a time, and all rows before the next four: a row of sums is then
-# loaded and stored once for four terms, and does not wait for the row before.
+# loaded and stored once for four terms, and does not wait for the row before.  The width is a
+# multiple of LANES: a loop of known length has neither a remainder nor a test before it (for one
+# term it is not vectorised).
 
 
-@jit
+@jit_apart
 def product(out: Any, A: Any, B: Any) -> None:
     """out (R, W) = A (R, K) B (K, W)"""
     out[:] = 0
     add_product(out, A, B)
 
 
-@jit
+@jit_apart
 def add_product(out: Any, A: Any, B: Any) -> None:
     """out (R, W) += A (R, K) B (K, W)"""
     R, W = out.shape
     K = B.shape[0]
     k = 0
     while k + 4 <= K:
-        for r in range(R):
-            p, q, s, t = A[r, k], A[r, k + 1], A[r, k + 2], A[r, k + 3]
-            for w in range(W):
-                out[r, w] += p * B[k, w] + q * B[k + 1, w] + (s * B[k + 2, w] + t * B[k + 3, w])
+        for w in range(0, W, LANES):
+            x, y = B[k, w : w + LANES], B[k + 1, w : w + LANES]
+            u, v = B[k + 2, w : w + LANES], B[k + 3, w : w + LANES]
+            for r in range(R):
+                row = out[r, w : w + LANES]
+                p, q, s, t = A[r, k], A[r, k + 1], A[r, k + 2], A[r, k + 3]
+                for i in range(LANES):
+                    row[i] += p * x[i] + q * y[i] + (s * u[i] + t * v[i])
         k += 4
     while k < K:
+        x = B[k]
         for r in range(R):
-            p = A[r, k]
-            for w in range(W):
-                out[r, w] += p * B[k, w]
+            row, p = out[r], A[r, k]
+            for i in range(W):
+                row[i] += p * x[i]
         k += 1
 
 

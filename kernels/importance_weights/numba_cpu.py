@@ -25,11 +25,9 @@ def forward(log_w: Array, estimator: str) -> tuple[Array, Saved]:
 def backward(d_bound: Array, saved: Saved) -> Array:
     log_w = np.ascontiguousarray(saved.log_w)
     d_log_w = np.empty_like(log_w)
-    with np.errstate(divide="ignore"):
-        scale = np.where(saved.total == 0, saved.total, 1 / saved.total)  # (B,)
     over_rows(
-        _backward, len(log_w), BACKWARD * len(scale),
-        d_log_w, np.ascontiguousarray(d_bound), log_w, saved.top, scale, saved.estimator == "dreg",
+        _backward, len(log_w), BACKWARD * log_w.shape[1], d_log_w, np.ascontiguousarray(d_bound),
+        log_w, saved.top, saved.total, saved.estimator == "dreg",
     )  # fmt: skip
     return d_log_w
 
@@ -95,8 +93,11 @@ def _add(part: Any, log_w: Any, t: Any, start: int, stop: int, first: int) -> No
 
 @jit
 def _backward(
-    begin: int, end: int, d_log_w: Any, d_bound: Any, log_w: Any, top: Any, scale: Any, dreg: bool
+    begin: int, end: int, d_log_w: Any, d_bound: Any, log_w: Any, top: Any, total: Any, dreg: bool
 ) -> None:
+    one, scale = log_w.dtype.type(1), np.empty_like(total)
+    for j in range(len(total)):
+        scale[j] = total[j] if total[j] == 0 else one / total[j]
     for k in range(begin, end):
         row, out = log_w[k], d_log_w[k]
         if dreg:
