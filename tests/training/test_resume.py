@@ -246,9 +246,9 @@ def test_other_data_under_the_same_name_are_refused(tmp_path):
 
 
 def test_a_backend_that_cannot_run_it_leaves_no_folder(data, tmp_path):
-    failed = run(command(data, tmp_path / "run", "--backend", "emulated", epochs=1))
+    failed = run(command(data, tmp_path / "run", "--backend", "cuda", epochs=1))
     assert failed.returncode == 2
-    assert "'emulated' is not available" in failed.stderr
+    assert "backend 'cuda'" in failed.stderr
     assert not (tmp_path / "run").exists()
 
 
