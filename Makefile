@@ -1,6 +1,7 @@
 # make demo    train a model on real digits and look at it; make test    run every test.
 # make mutants spoil each formula and see that the checks of its op notice.
 # make sanitize run the tests of the compiled kernels under AddressSanitizer and UBSan.
+# make gates   prove the CUDA kernels without a GPU: emulator, sanitizers, NVIDIA's compiler.
 # Both create .venv on their first run.  PYTHON names another interpreter (3.11 or newer).
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BUILD := pyproject.toml setup.py CMakeLists.txt $(shell find csrc bindings -name
 NATIVE := $(BIN)/python -c \
   'import backhand; print("compiled kernels:", backhand.backends()["native"].reason)'
 
-.PHONY: demo test mutants sanitize lint types clean
+.PHONY: demo test mutants sanitize gates lint types clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-app
@@ -34,6 +35,10 @@ mutants: $(VENV)/installed-test
 
 sanitize: $(VENV)/installed-test
 	$(BIN)/python -m tests.sanitize
+
+gates: $(VENV)/installed-gates
+	$(BIN)/python -m pytest tests/gates
+	$(BIN)/python -m tests.gates
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
@@ -66,3 +71,12 @@ $(VENV)/installed-test: $(BIN)/python $(BUILD)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[app,test]'
 	@$(NATIVE)
 	@touch $@ $(VENV)/installed-app
+
+# The pinned packages alone: the kernels are compiled already.
+GATES := import tomllib; f = open("pyproject.toml", "rb"); \
+  print(*tomllib.load(f)["project"]["optional-dependencies"]["gates"])
+
+$(VENV)/installed-gates: $(VENV)/installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  $$($(BIN)/python -c '$(GATES)')
+	@touch $@

@@ -28,8 +28,10 @@ BH_DEVICE void bh_column_sums(REAL* sums, long long rows, int cols, F value) {
         const long long begin = tile * BH_TILE_ROWS;
         const long long end = rows - begin < BH_TILE_ROWS ? rows : begin + BH_TILE_ROWS;
         REAL sum = REAL(0);
-        if (c < cols)
+        if (c < cols) {
+            BH_NO_UNROLL
             for (long long r = begin + threadIdx.y; r < end; r += 8) sum += value(r, c);
+        }
         if (sums == nullptr) continue;  // for the whole grid
         sum = bh_sum_over_y(sum);
         if (threadIdx.y == 0 && c < cols) sums[tile * cols + c] = sum;

@@ -11,6 +11,9 @@ using REAL = BH_REAL;
 #define BH_DYNAMIC_SHARED(type, name)                              \
     extern __shared__ __align__(16) unsigned char bh_dynamic[];    \
     type* const name = reinterpret_cast<type*>(bh_dynamic)
+#define BH_NO_UNROLL _Pragma("unroll 1")  // before a loop whose copies would cost registers
+#else
+#define BH_NO_UNROLL
 #endif
 
 #define BH_DEVICE __device__ __forceinline__

@@ -14,6 +14,7 @@ namespace bh_emulator {
 const Index* thread_index = nullptr;
 Index block_index, block_size, grid_size;
 
+Warp warps[32];
 Set* set = nullptr;
 std::vector<Lane> lanes;
 Lane* current = nullptr;
@@ -35,6 +36,7 @@ char begin_object, end_object;  // before the first lane, after the last
 
 const Launch* launch = nullptr;
 std::size_t waiting = 0;            // at the block's barrier
+const Site* waiting_at = nullptr;
 unsigned barriers = 0;              // passed by the block
 std::vector<Shared> shared_blocks;  // of the block that runs
 std::vector<char*> to_free;
@@ -47,6 +49,7 @@ void lane_main() {
     BH_ACQUIRE(&begin_object);
     launch->kernel->call(launch->arguments);
     current->state = State::RETURNED;
+    warps[number(*current) / 32].returned |= 1u << lane_number();
     BH_RELEASE(&end_object);
     go_back(true);
 }
@@ -101,7 +104,7 @@ void begin_block(std::size_t block, int turn) {
     }
     waiting = 0;
     barriers = 0;
-    std::memset(set->meetings, 0, sizeof set->meetings);
+    std::memset(warps, 0, sizeof warps);
     shared_blocks.clear();
     shared_used = launch->shared_bytes;
 #ifdef BH_TSAN
@@ -179,13 +182,10 @@ void fail(const char* format, ...) {
 }
 
 void barrier(const Site* site) {
-    for (const Lane& lane : lanes)
-        if (waiting && lane.state == State::AT_BARRIER) {
-            if (lane.site != site)
-                fail("__syncthreads at %s:%d, while others wait in another one, at %s:%d",
-                     site->file, site->line, lane.site->file, lane.site->line);
-            break;
-        }
+    if (waiting == 0) waiting_at = site;
+    if (waiting_at != site)
+        fail("__syncthreads at %s:%d, while others wait in another one, at %s:%d", site->file,
+             site->line, waiting_at->file, waiting_at->line);
     char* object = &set->barrier[barriers & 1];
     BH_RELEASE(object);
     current->state = State::AT_BARRIER;
@@ -230,6 +230,7 @@ std::string run(const Launch& asked) {
         if (!fine) break;
     }
     if (fine) BH_ACQUIRE(&end_object);
+    for (std::size_t i = 0; !fine && i < lanes.size(); ++i) set->fibers[i]->forget();
     free_shared();
     return sentence;
 }

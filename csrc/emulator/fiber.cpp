@@ -58,12 +58,15 @@ Fiber::Fiber() {
 
 Fiber::~Fiber() { munmap(memory, GUARD + STACK); }
 
+void Fiber::forget() {
+#ifdef BH_ASAN
+    __asan_unpoison_memory_region(memory + GUARD, STACK);
+#endif
+}
+
 void Fiber::prepare(void (*function)()) {
     entry = function;
     fake_stack = nullptr;
-#ifdef BH_ASAN
-    __asan_unpoison_memory_region(memory + GUARD, STACK);  // an aborted launch leaves its marks
-#endif
 #ifdef BH_USES_UCONTEXT
     getcontext(&context);
     context.uc_stack.ss_sp = memory + GUARD;

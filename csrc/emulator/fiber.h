@@ -42,6 +42,7 @@ public:
     ~Fiber();
 
     void prepare(void (*entry)());  // entry never returns: it ends with leave(true)
+    void forget();                  // a function that was left for ever half-way
     void enter();                   // from the scheduler
     void leave(bool for_good);      // back to it
 

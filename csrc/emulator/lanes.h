@@ -26,10 +26,15 @@ struct Lane {
 struct Set {
     std::vector<std::unique_ptr<Fiber>> fibers;
     char barrier[2];
-    char warp[32][32][2];       // by warp and lowest lane of the mask
-    unsigned meetings[32][32];  // passed, likewise
+    char warp[32][32][2];  // by warp and lowest lane of the mask
 };
 
+struct Warp {
+    unsigned waiting, returned;  // one bit for each lane
+    unsigned meetings[32];       // passed, by lowest lane of the mask
+};
+
+extern Warp warps[32];
 extern Set* set;  // of the block that runs
 extern std::vector<Lane> lanes;
 extern Lane* current;

@@ -11,40 +11,48 @@ const char* meeting_name(Meeting kind) {
 
 int lane_number() { return int(number(*current) % 32); }
 
-std::uint64_t meet(const Site* site, Meeting kind, unsigned mask, std::uint64_t value, int source) {
-    const std::size_t first = number(*current) / 32 * 32;
-    const std::size_t there = std::min<std::size_t>(32, lanes.size() - first);
-    const unsigned me = unsigned(lane_number());
+namespace {
+
+// What the lane may not ask for, given who waits and who has gone.
+void check(const Site* site, Meeting kind, unsigned mask, int source, const Lane* lanes_of_warp,
+           const Warp& warp) {
     const char* name = meeting_name(kind);
-    Lane* const warp = &lanes[first];
+    const unsigned me = unsigned(lane_number());
+    const std::size_t first = number(*lanes_of_warp);
+    const std::size_t left = lanes.size() - first;
+    const unsigned missing = left < 32 ? mask & ~((1u << left) - 1) : 0;
     if (!(mask >> me & 1))
         fail("%s at %s:%d: lane %u is not in its own mask %08x", name, site->file, site->line, me,
              mask);
-    unsigned arrived = 1u << me;
-    for (unsigned i = 0; i < 32; ++i) {
-        if (i == me || !(mask >> i & 1)) {
-            if (i < there && i != me && warp[i].state == State::IN_WARP && (warp[i].mask >> me & 1))
-                fail("%s at %s:%d with mask %08x, while lane %u waits for this one with mask %08x",
-                     name, site->file, site->line, mask, i, warp[i].mask);
-            continue;
-        }
-        if (i >= there || warp[i].state == State::RETURNED)
-            fail("%s at %s:%d: lane %u of the mask %08x %s", name, site->file, site->line, i, mask,
-                 i >= there ? "does not exist in this block" : "has returned");
-        if (warp[i].state != State::IN_WARP) continue;
-        if (warp[i].mask != mask || warp[i].kind != kind)
-            fail("%s at %s:%d with mask %08x, while lane %u waits in %s at %s:%d with mask %08x",
-                 name, site->file, site->line, mask, i, meeting_name(warp[i].kind),
-                 warp[i].site->file, warp[i].site->line, warp[i].mask);
-        arrived |= 1u << i;
-    }
+    if (missing | (mask & warp.returned))
+        fail("%s at %s:%d: lane %d of the mask %08x %s", name, site->file, site->line,
+             __builtin_ctz(missing ? missing : mask & warp.returned), mask,
+             missing ? "does not exist in this block" : "has returned");
     if (!(mask >> source & 1))
         fail("%s at %s:%d: reads from lane %d, which is not in the mask %08x", name, site->file,
              site->line, source, mask);
-    unsigned lowest = 0;
-    while (!(mask >> lowest & 1)) ++lowest;
-    unsigned& passed = set->meetings[first / 32][lowest];
-    char* object = &set->warp[first / 32][lowest][passed & 1];
+    for (unsigned rest = warp.waiting; rest; rest &= rest - 1) {
+        const Lane& other = lanes_of_warp[__builtin_ctz(rest)];
+        if (other.mask == mask && other.kind == kind) {
+            rest &= ~mask | (1u << __builtin_ctz(rest));  // those that wait with it agree with it
+            continue;
+        }
+        if (other.mask & mask)
+            fail("%s at %s:%d with mask %08x, while lane %d waits in %s at %s:%d with mask %08x",
+                 name, site->file, site->line, mask, __builtin_ctz(rest), meeting_name(other.kind),
+                 other.site->file, other.site->line, other.mask);
+    }
+}
+
+}  // namespace
+
+std::uint64_t meet(const Site* site, Meeting kind, unsigned mask, std::uint64_t value, int source) {
+    const std::size_t at = number(*current) / 32;
+    Warp& warp = warps[at];
+    Lane* const of_warp = &lanes[32 * at];
+    check(site, kind, mask, source, of_warp, warp);
+    unsigned& passed = warp.meetings[__builtin_ctz(mask)];
+    char* object = &set->warp[at][__builtin_ctz(mask)][passed & 1];
     if (kind == Meeting::SYNC) BH_RELEASE(object);  // a shuffle orders no memory
     current->state = State::IN_WARP;
     current->site = site;
@@ -52,15 +60,17 @@ std::uint64_t meet(const Site* site, Meeting kind, unsigned mask, std::uint64_t 
     current->mask = mask;
     current->value = value;
     current->source = source;
-    if (arrived == mask) {
-        std::uint64_t bits = 0;
-        for (unsigned i = 0; i < there; ++i)
-            if (mask >> i & 1) bits |= std::uint64_t(warp[i].value & 1) << i;
-        for (unsigned i = 0; i < there; ++i) {
-            if (!(mask >> i & 1)) continue;
-            warp[i].result = kind == Meeting::BALLOT ? bits : warp[warp[i].source].value;
-            warp[i].state = State::READY;
+    warp.waiting |= 1u << lane_number();
+    if ((warp.waiting & mask) == mask) {
+        unsigned bits = 0;
+        for (unsigned rest = mask; rest; rest &= rest - 1)
+            bits |= unsigned(of_warp[__builtin_ctz(rest)].value & 1) << __builtin_ctz(rest);
+        for (unsigned rest = mask; rest; rest &= rest - 1) {
+            Lane& lane = of_warp[__builtin_ctz(rest)];
+            lane.result = kind == Meeting::BALLOT ? bits : of_warp[lane.source].value;
+            lane.state = State::READY;
         }
+        warp.waiting &= ~mask;
         ++passed;
     }
     Lane* const self = current;

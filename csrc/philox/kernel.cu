@@ -3,21 +3,18 @@
 #include "common/device.h"
 #include "philox/philox_math.h"
 
-// Four or fewer elements of a row: the first, and how many.  Threads lie along a row, blocks
-// along y are rows.
+// take(first of four or fewer elements of a row, how many, their words, the row).
 template <typename F>
 BH_DEVICE void philox_each(const unsigned int* index, unsigned int seed, unsigned int purpose,
                            unsigned int step, unsigned int first, long long all,
                            unsigned int rows, long long n, F take) {
-    for (long long row = blockIdx.y; row < all; row += gridDim.y) {
+    const long long counters = (n + 3) / 4;  // of a row
+    for (long long i = bh_first(); i < all * counters; i += bh_stride()) {
+        const long long row = i / counters, block = i - row * counters, left = n - 4 * block;
         const unsigned int sample = first + (unsigned int)(row / rows);
-        const unsigned int datum = index[row % rows];
-        for (long long block = bh_first(); 4 * block < n; block += bh_stride()) {
-            const PhiloxWords w =
-                philox_words((unsigned int)block, sample, datum, step, seed, purpose);
-            const long long left = n - 4 * block;
-            take(row, 4 * block, left < 4 ? int(left) : 4, w);
-        }
+        const PhiloxWords w =
+            philox_words((unsigned int)block, sample, index[row % rows], step, seed, purpose);
+        take(row * n + 4 * block, left < 4 ? int(left) : 4, w, row);
     }
 }
 
@@ -30,8 +27,8 @@ extern "C" __global__ void philox_draw_integers(
     unsigned int purpose, unsigned int step, unsigned int first, long long all, unsigned int rows,
     long long n) {
     philox_each(index, seed, purpose, step, first, all, rows, n,
-                [=](long long row, long long at, int size, const PhiloxWords& w) {
-                    for (int j = 0; j < size; ++j) out[row * n + at + j] = philox_word(w, j);
+                [=](long long at, int size, const PhiloxWords& w, long long) {
+                    for (int j = 0; j < size; ++j) out[at + j] = philox_word(w, j);
                 });
 }
 
@@ -40,9 +37,9 @@ extern "C" __global__ void philox_draw_uniforms(
     unsigned int purpose, unsigned int step, unsigned int first, long long all, unsigned int rows,
     long long n) {
     philox_each(index, seed, purpose, step, first, all, rows, n,
-                [=](long long row, long long at, int size, const PhiloxWords& w) {
+                [=](long long at, int size, const PhiloxWords& w, long long) {
                     for (int j = 0; j < size; ++j)
-                        out[row * n + at + j] = philox_uniform<REAL>(philox_word(w, j));
+                        out[at + j] = philox_uniform<REAL>(philox_word(w, j));
                 });
 }
 
@@ -59,8 +56,8 @@ extern "C" __global__ void philox_draw_normals(
     unsigned int purpose, unsigned int step, unsigned int first, long long all, unsigned int rows,
     long long n) {
     philox_each(index, seed, purpose, step, first, all, rows, n,
-                [=](long long row, long long at, int size, const PhiloxWords& w) {
-                    REAL* const to = out + row * n + at;
+                [=](long long at, int size, const PhiloxWords& w, long long) {
+                    REAL* const to = out + at;
                     for (int j = 0; j < size; j += 2) {
                         const PhiloxPair z =
                             philox_normals(REAL(0), philox_word(w, j), philox_word(w, j + 1));
@@ -76,10 +73,10 @@ extern "C" __global__ void philox_draw_bernoullis(
     const unsigned int* __restrict__ index, unsigned int seed, unsigned int purpose,
     unsigned int step, unsigned int first, long long all, unsigned int rows, long long n) {
     philox_each(index, seed, purpose, step, first, all, rows, n,
-                [=](long long row, long long at, int size, const PhiloxWords& w) {
-                    const REAL* const chance = p + row % p_rows * n + at;
+                [=](long long at, int size, const PhiloxWords& w, long long row) {
+                    const REAL* const chance = p + at - (row - row % p_rows) * n;
                     for (int j = 0; j < size; ++j)
-                        out[row * n + at + j] = philox_bernoulli(
-                            philox_uniform<REAL>(philox_word(w, j)), chance[j]);
+                        out[at + j] =
+                            philox_bernoulli(philox_uniform<REAL>(philox_word(w, j)), chance[j]);
                 });
 }

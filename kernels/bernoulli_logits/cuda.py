@@ -7,7 +7,7 @@ from backhand.kernels.bernoulli_logits.reference import Saved
 from backhand.kernels.cuda_tools import as_rows, blocks, launch
 from backhand.numerics import xp_of
 
-THREADS = 128  # for a row, forward; along a row, backward
+THREADS = 128  # along a row; forward, a narrow row has fewer
 BLOCKS = 65535  # along y; more rows are taken in turns
 
 
@@ -16,7 +16,8 @@ def forward(x: Array, logits: Array) -> tuple[Array, Saved]:
     pixels, rows = as_rows(x), as_rows(logits)  # (R, D), (K*R, D)
     logp = xp.empty(len(rows), logits.dtype)
     arguments = (logp, pixels, rows, len(rows), *pixels.shape)
-    launch("bernoulli_logits", "bernoulli_logits_forward", len(rows), THREADS, arguments)
+    threads = min(max(blocks(pixels.shape[1], 128), 1) * 32, THREADS)
+    launch("bernoulli_logits", "bernoulli_logits_forward", len(rows), threads, arguments)
     return logp.reshape(logits.shape[:-1]), Saved(x, logits)
 
 

@@ -10,8 +10,7 @@ from backhand._types import Array, DType
 from backhand.kernels.cuda_tools import as_rows, blocks, launch
 from backhand.numerics import xp_of
 
-THREADS = 64  # along a row, four elements each
-BLOCKS = 65535  # along y; more rows are taken in turns
+THREADS = 128  # four elements each
 
 
 def integers(
@@ -49,7 +48,7 @@ def _draw(
     rows = len(index)
     out: Array = xp.empty((count, rows, n), dtype)
     datum = xp.ascontiguousarray(index, dtype=np.uint32)
-    grid = blocks(-(-n // 4), THREADS), min(count * rows, BLOCKS)
+    grid = blocks(count * rows * -(-n // 4), THREADS)
     arguments = (out, *more, datum, *key, step, first, count * rows, rows, n)
     launch("philox", kernel, grid, THREADS, arguments)
     return out

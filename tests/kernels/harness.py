@@ -251,10 +251,11 @@ def check_need_flags(case, inputs, cotangents, saved, backend, gradients):
                 assert np.array_equal(gradient, gradients[i]), f"{flag} changes input {i}"
 
 
-def check_backend(case, rng, sizes, backend, dtype, layouts=LAYOUTS[:1]):
+def check_backend(case, rng, sizes, backend, dtype, layouts=LAYOUTS[:1], others=None):
     """Outputs and gradients against the float64 reference, the saved values of any backend.
 
     layouts: how inputs and cotangents lie in memory, taken in turn.
+    others: the backends whose saved values are exchanged; all that can run here.
     """
     inputs = case.make(rng, sizes, dtype)
     exact = [x.astype(np.float64) if is_float(x) else x for x in inputs]
@@ -291,7 +292,8 @@ def check_backend(case, rng, sizes, backend, dtype, layouts=LAYOUTS[:1]):
                 allowed = max(allowed, BASELINE * difference(at_low, reference))
         agree(found, reference, tolerance, case.scale, allowed, may_vanish=sizes != case.sizes)
 
-    others = [name for name in available(case) if name != backend]
+    if others is None:
+        others = [name for name in available(case) if name != backend]
     pairs = [(backend, backend), *((backend, o) for o in others), *((o, backend) for o in others)]
     for ahead, back in pairs:
         found, kept = case.forward(given, ahead)

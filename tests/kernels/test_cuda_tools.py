@@ -302,3 +302,14 @@ def test_column_sums_of_many_rows(rows, order):
         _, db = bias_activation.backward(dy, saved, backend="emulated")
     exact = dy.astype(np.float64).sum(axis=0)
     assert np.abs(db - exact).max() <= 1e-6 * np.abs(dy).sum(axis=0).max()
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+def test_one_block_takes_many_tiles(order):
+    """Where there are more tiles than blocks: a tile's sums are read before the next ones come."""
+    x = np.random.default_rng(1).standard_normal((1500, 70))
+    sums = np.empty((6, 70))
+    with emulator.order(order):
+        launch(OP, "bias_activation_sum", (3, 1), (32, 8), (sums, x, 1500, 70))
+    padded = np.concatenate([x, np.zeros((36, 70))]).reshape(6, 256, 70)
+    np.testing.assert_allclose(sums, padded.sum(axis=1), rtol=1e-12, atol=1e-12)

@@ -1,0 +1,83 @@
+"""What is run of each op that has a CUDA form: its cases, and draws where it has none."""
+
+from backhand.backend import all_ops
+from backhand.kernels import emulator, philox
+from tests.kernels import harness
+from tests.kernels.cases import MODULES
+
+
+class Recorder:
+    """The emulator in use, with a list of the kernels that it is asked to run."""
+
+    def __init__(self):
+        self.library = emulator.library()
+        self.compiler, self.signatures = self.library.compiler, self.library.signatures
+        self.seen = []
+
+    def launch(self, kernel, *arguments):
+        self.seen.append(kernel)
+        self.library.launch(kernel, *arguments)
+
+
+class Run:
+    """Something of an op that can be run at any sizes: a case of the harness."""
+
+    def __init__(self, case):
+        self.case, self.name, self.letters = case, case.name, case.letters
+        self.least, self.most = case.least, case.most
+
+    def check(self, rng, sizes, dtype, layouts):
+        harness.check_backend(self.case, rng, sizes, "emulated", dtype, layouts, others=[])
+
+    def results(self, rng, sizes, dtype):
+        """() -> arrays; made of the same inputs at each call."""
+        inputs = self.case.make(rng, sizes, dtype)
+        cotangents = self.case.cotangents(rng, self.case.forward(inputs)[0])
+
+        def run():
+            outputs, saved = self.case.forward(inputs, "emulated")
+            gradients = self.case.gradients(inputs, cotangents, saved, "emulated")
+            return [*outputs, *gradients.values()]
+
+        return run
+
+
+class Draws:
+    """Philox: all four draws, to the bit but for normals."""
+
+    name, letters, least, most = "philox", "KBN", {}, {}
+
+    def check(self, rng, sizes, dtype, layouts):
+        state = rng.bit_generator.state
+        found = self.results(rng, sizes, dtype)()
+        rng.bit_generator.state = state
+        right = self.results(rng, sizes, dtype, "numpy")()
+        for kind, a, b in zip(("words", "uniforms", "bernoullis"), found, right, strict=False):
+            assert a.dtype == b.dtype
+            assert (a == b).all(), kind
+        assert harness.np.all(abs(found[3] - right[3]) <= 2 * harness.np.spacing(abs(right[3])))
+
+    def results(self, rng, sizes, dtype, backend="emulated"):
+        count, rows, n = (sizes[letter] for letter in self.letters)
+        key, step, first = tuple(rng.integers(0, 2**32, 2)), int(rng.integers(2**32)), 2**32 - 900
+        index = rng.integers(0, 2**32, rows)
+        p = rng.random((count, rows, n) if step % 2 else (rows, n)).astype(dtype)
+        more = {"count": count, "first": first, "backend": backend}
+
+        def run():
+            return [
+                philox.integers(key, index, step, n, **more),
+                philox.uniform(key, index, step, n, dtype=dtype, **more),
+                philox.bernoulli(key, index, step, p, **more),
+                philox.normal(key, index, step, n, dtype=dtype, **more),
+            ]
+
+        return run
+
+
+WITHOUT_CASES = {"philox": [Draws()]}
+OPS = [op.OP.name for op in all_ops() if "emulated" in op.OP.modules]
+
+
+def runs(op):
+    return WITHOUT_CASES.get(op) or [Run(case) for case in MODULES[op].CASES]

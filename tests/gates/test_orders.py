@@ -1,0 +1,89 @@
+"""Every kernel, on the CPU: right numbers at any sizes, and the same bits in every order.
+
+For each kernel, 200 property cases (GATE_EXAMPLES: fewer, for the run under ThreadSanitizer).
+"""
+
+import os
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from backhand.csrc import sources
+from backhand.kernels import emulator
+from tests.gates.runs import OPS, Recorder, runs
+from tests.kernels.harness import needs
+from tests.kernels.layouts import LAYOUTS
+
+EXAMPLES = int(os.environ.get("GATE_EXAMPLES", "200"))
+USUAL = st.sampled_from([0, 1, 2, 3, 5, 8, 13, 31, 32, 33, 40])
+LARGE = st.sampled_from([129, 255, 256, 257, 300, 513])
+MOST = 1000  # elements, so that an example takes milliseconds
+
+
+def sizes_for(run, large, draw):
+    """Sizes by letter; ``large`` is the letter of a large one, "" for none."""
+    order = sorted(run.letters, key=lambda letter: letter != large)
+    sizes, room = {}, MOST
+    for letter in order:
+        least, most = run.least.get(letter, 0), run.most.get(letter, 1000)
+        size = min(draw(LARGE if letter == large else USUAL), most, room)
+        sizes[letter] = max(least, size)
+        room = max(1, room // max(1, sizes[letter]))
+    return {letter: sizes[letter] for letter in run.letters}
+
+
+def examine(run, large, count, launched):
+    """``count`` examples; ``launched`` counts in how many of them each kernel ran."""
+
+    @settings(
+        max_examples=count, deadline=None, database=None,
+        suppress_health_check=list(HealthCheck), phases=[Phase.generate],
+    )  # fmt: skip
+    @given(data=st.data())
+    def example(data):
+        sizes = sizes_for(run, large, data.draw)
+        dtype = data.draw(st.sampled_from([np.float32, np.float64]))
+        layouts = data.draw(st.lists(st.sampled_from(LAYOUTS), min_size=1, max_size=3))
+        rng = np.random.default_rng(data.draw(st.integers(0, 999)))
+        recorder = Recorder()
+        with emulator.using(recorder):
+            with emulator.order(data.draw(st.integers(0, 9))):
+                run.check(rng, sizes, dtype, layouts)
+            results = run.results(rng, sizes, dtype)
+            first = results()
+            for order in (1, 2, data.draw(st.integers(3, 999))):
+                with emulator.order(order):
+                    for a, b in zip(first, results(), strict=True):
+                        assert a.tobytes() == b.tobytes(), f"order {order} gives other bits"
+        launched.update(set(recorder.seen))
+
+    example()
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_every_kernel_in_every_order(op):
+    needs("emulated")
+    launched, all_runs = Counter(), runs(op)
+    share = -(-EXAMPLES // len(all_runs))
+    for run in all_runs:
+        examine(run, "", share, launched)
+        for large in run.letters:
+            examine(run, large, max(2, share // len(run.letters)), launched)
+    for kernel in sources.kernels(op):
+        for _ in range(20):
+            if launched[kernel] >= EXAMPLES:
+                break
+            for run in all_runs:
+                for large in ("", *run.letters):
+                    before = launched[kernel]
+                    examine(run, large, 2, launched)
+                    if launched[kernel] > before:
+                        examine(run, large, share, launched)
+        assert launched[kernel] >= EXAMPLES, f"{kernel} ran in {launched[kernel]} examples"
+
+
+def test_every_form_has_its_kernels():
+    assert sorted(OPS) == sources.ops()
