@@ -143,7 +143,7 @@ def main(arguments=None):
     native = [op for op in ops if (ROOT / "csrc" / op / "cpu.cpp").exists()]
     compiled = build.objects(WORK / "objects") if native and args.only != "reference" else []
     reasons, excused = equivalents(), []
-    total, noticed, survivors = Counter(), Counter(), []
+    total, noticed = Counter(), Counter()
     for op in ops:
         jobs = []
         if args.only != "native":
@@ -164,15 +164,13 @@ def main(arguments=None):
             total[op, job.kind] += 1
             noticed[op, job.kind] += seen
             if not seen:
-                survivors.append(job)
+                print(f"SURVIVED: {job.file}:{job.line}: {job.change}:  {job.code}", flush=True)
         for kind in ("reference", "native"):
             if total[op, kind]:
                 print(f"{op:24} {kind:10} {noticed[op, kind]:4} of {total[op, kind]:4}", flush=True)
         print(f"{op:24} {seconds() - start:.0f} s of computing", flush=True)
     for job, reason in excused:
         print(f"equivalent: {job.file}:{job.line}: {job.change}: {reason}")
-    for job in survivors:
-        print(f"SURVIVED: {job.file}:{job.line}: {job.change}:  {job.code}")
     score = noticed.total() / max(1, total.total())
     minutes = (time.monotonic() - began) / 60
     computed = f"{minutes:.1f} min, {seconds() / 60:.1f} min of computing"

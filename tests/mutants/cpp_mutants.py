@@ -158,7 +158,8 @@ def cpp_sites(text):
             yield site(i, "TERM_DROPPED", f"term from {name(i)} dropped")
         elif found[i].text == "-":
             yield site(i, "NEGATED", f"sign of {name(i)} dropped")
-        if before in PRODUCTS or before in ("*=", "/=") or next_text in PRODUCTS:
+        one = re.fullmatch(r"1|1\.0f?|REAL\(1\)", name(i))  # without it nothing changes
+        if not one and (before in PRODUCTS or before in ("*=", "/=") or next_text in PRODUCTS):
             yield site(i, "FACTOR_DROPPED", f"factor {name(i)} dropped")
         product = first and next_text in PRODUCTS
         if re.fullmatch(r"0|0\.0f?|REAL\(0\)", name(i)):
