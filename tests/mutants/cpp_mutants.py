@@ -44,7 +44,8 @@ def without_directives(text):
     text = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", blank, text, flags=re.M)
     text = re.sub(r"(?<!if )\bconstexpr\b[^;{}]*;", blank, text)
     # The cost of a row, by which work is shared out among threads, changes no result.
-    return re.sub(r"\b(?:static_assert|bh_split)\b[^;]*;", blank, text)
+    text = re.sub(r"[^;{}]*\b[A-Z]+_NS\b[^;{}]*", blank, text)
+    return re.sub(r"\b(?:static_assert|bh_split)\b[^;{]*", blank, text)
 
 
 def skip_brackets(found, i):
