@@ -86,6 +86,18 @@ def as_rows(x: Array) -> Array:
     return rows
 
 
+def shared_rows(rows: int, cols: int) -> tuple[int, tuple[int, int]]:
+    """Grid and block for a kernel whose threads share rows: a warp for each, or for long ones a
+    block (csrc/common/sums.h)."""
+    return (blocks(rows, 4), (32, 4)) if cols <= 1024 else (blocks(rows, 1), (256, 1))
+
+
+def shared_samples(n: int, samples: int) -> tuple[int, tuple[int, int]]:
+    """Grid and block for a kernel with a sum over samples for each of n elements."""
+    block = (32, 8) if samples >= 8 else (128, 1)
+    return blocks(n, block[0]), block
+
+
 def tiles(rows: int, cols: int) -> tuple[int, int]:
     """The grid of (TILE_COLS, 8) threads for a kernel that makes column sums."""
     return blocks(cols, TILE_COLS), blocks(rows, TILE_ROWS)

@@ -2,9 +2,14 @@
 // The equations are in kernels/adam/DERIVATION.md.
 #pragma once
 
+#ifndef __CUDACC_RTC__  // NVRTC knows the roots without a header
 #include <cmath>
+#endif
 
 #include "common/macros.h"
+
+BH_HD float adam_sqrt(float x) { return sqrtf(x); }
+BH_HD double adam_sqrt(double x) { return sqrt(x); }
 
 // Equal for all parameters of one update.
 template <typename REAL>
@@ -18,6 +23,6 @@ BH_HD void adam_update(REAL& theta, REAL grad, REAL& m, REAL& v, const AdamStep<
     const REAL g = s.scale * grad;            // [adam.1]
     m = s.beta1 * m + s.rest1 * g;            // [adam.2]
     v = s.beta2 * v + s.rest2 * (g * g);      // [adam.3]
-    const REAL step = m / (std::sqrt(v) * s.root + s.eps) * s.rate;  // [adam.6]
+    const REAL step = m / (adam_sqrt(v) * s.root + s.eps) * s.rate;  // [adam.6]
     theta -= step + s.decay * theta;          // [adam.7]
 }

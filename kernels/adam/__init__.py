@@ -18,7 +18,9 @@ from backhand.backend import Op
 from backhand.checks import check
 from backhand.outputs import check_written
 
-OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
+OP = Op(
+    __name__, numpy="reference", numba="numba_cpu", native="native", cuda="cuda", emulated="cuda"
+)
 
 
 def update(

@@ -17,7 +17,9 @@ from backhand.checks import check
 from backhand.kernels.embedding.reference import Saved
 from backhand.outputs import check_written
 
-OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
+OP = Op(
+    __name__, numpy="reference", numba="numba_cpu", native="native", cuda="cuda", emulated="cuda"
+)
 
 
 def forward(W: Array, ids: Array, *, backend: str | None = None) -> tuple[Array, Saved]:

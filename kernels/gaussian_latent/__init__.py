@@ -16,7 +16,9 @@ from backhand.backend import Op
 from backhand.checks import check
 from backhand.kernels.gaussian_latent.reference import Saved
 
-OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
+OP = Op(
+    __name__, numpy="reference", numba="numba_cpu", native="native", cuda="cuda", emulated="cuda"
+)
 
 
 def forward(

@@ -32,7 +32,9 @@ from backhand.checks import check
 from backhand.kernels.importance_weights import reference
 from backhand.kernels.importance_weights.reference import ESTIMATORS, Saved
 
-OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
+OP = Op(
+    __name__, numpy="reference", numba="numba_cpu", native="native", cuda="cuda", emulated="cuda"
+)
 
 
 def forward(

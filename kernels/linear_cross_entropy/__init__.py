@@ -22,7 +22,9 @@ from backhand.checks import check
 from backhand.kernels.linear_cross_entropy.reference import Saved
 from backhand.kernels.softmax_cross_entropy import check_targets
 
-OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
+OP = Op(
+    __name__, numpy="reference", numba="numba_cpu", native="native", cuda="cuda", emulated="cuda"
+)
 
 
 def forward(

@@ -20,7 +20,9 @@ from backhand.checks import check
 from backhand.kernels.softmax_cross_entropy.reference import Saved
 from backhand.outputs import check_written
 
-OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
+OP = Op(
+    __name__, numpy="reference", numba="numba_cpu", native="native", cuda="cuda", emulated="cuda"
+)
 
 
 def forward(logits: Array, targets: Array, *, backend: str | None = None) -> tuple[Array, Saved]:
