@@ -48,7 +48,11 @@ def backward(d_logp: Array, saved: Saved, need_x: bool) -> tuple[Array | None, A
         arguments = (dx, dmean, dlogvar, *given, samples, *x.shape)
         _launch("backward", shared_samples(x.size, samples), arguments)
         dlogvar = dlogvar.reshape(saved.mean.shape)
-    return None if dx is None else dx.reshape(saved.x.shape), dmean.reshape(saved.mean.shape), dlogvar
+    return (
+        None if dx is None else dx.reshape(saved.x.shape),
+        dmean.reshape(saved.mean.shape),
+        dlogvar,
+    )
 
 
 def _launch(kernel: str, sizes: tuple[Any, Any], arguments: tuple[Any, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Reparameterised samples and KL of a diagonal Gaussian in CUDA (csrc/gaussian_latent/kernel.cu)."""
+"""Samples and KL of a diagonal Gaussian in CUDA (csrc/gaussian_latent/kernel.cu)."""
 
 from __future__ import annotations
 

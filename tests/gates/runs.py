@@ -1,7 +1,7 @@
 """What is run of each op that has a CUDA form: its cases, and draws where it has none."""
 
 from backhand.backend import all_ops
-from backhand.kernels import emulator, philox
+from backhand.kernels import adam, emulator, philox
 from tests.kernels import harness
 from tests.kernels.cases import MODULES
 
@@ -75,7 +75,38 @@ class Draws:
         return run
 
 
-WITHOUT_CASES = {"philox": [Draws()]}
+class Updates:
+    """Adam: three steps, to the bit as NumPy makes them."""
+
+    name, letters, least, most = "adam", "N", {}, {}
+
+    def check(self, rng, sizes, dtype, layouts):
+        state = rng.bit_generator.state
+        found = self.results(rng, sizes, dtype)()
+        rng.bit_generator.state = state
+        right = self.results(rng, sizes, dtype, "numpy")()
+        for name, a, b in zip(("theta", "m", "v"), found, right, strict=True):
+            assert a.dtype == dtype
+            assert a.tobytes() == b.tobytes(), name
+
+    def results(self, rng, sizes, dtype, backend="emulated"):
+        theta, *grads = rng.standard_normal((4, sizes["N"])).astype(dtype)
+        settings = {
+            "lr": 10 ** rng.uniform(-5, -1), "beta1": 0.9, "beta2": 0.99, "eps": 1e-8,
+            "weight_decay": float(rng.choice([0, 0.1])), "scale": float(rng.choice([1, 0.3])),
+        }  # fmt: skip
+
+        def run():
+            written = [theta.copy(), harness.np.zeros_like(theta), harness.np.zeros_like(theta)]
+            for step, grad in enumerate(grads, 1):
+                p, m, v = written
+                adam.update(p, grad, m, v, step=step, **settings, backend=backend)
+            return written
+
+        return run
+
+
+WITHOUT_CASES = {"philox": [Draws()], "adam": [Updates()]}
 OPS = [op.OP.name for op in all_ops() if "emulated" in op.OP.modules]
 
 

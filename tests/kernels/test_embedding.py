@@ -40,6 +40,22 @@ def test_a_word_that_occurs_thousands_of_times_keeps_its_digits(backend):
     assert np.allclose(W, exact, rtol=2e-7, atol=0)  # adding one by one loses 1e-5 here
 
 
+@pytest.mark.equation("embedding.2")
+@pytest.mark.parametrize("N", [31, 32, 33, 64, 65, 3000])
+@pytest.mark.parametrize(("dtype", "limit"), [(np.float32, 5e-7), (np.float64, 1e-15)])
+def test_uses_of_a_row_over_many_pieces(dtype, limit, N):
+    """Sorted uses are cut in pieces of 32: rows that begin, end, and go on through several."""
+    needs("emulated")
+    for ids in (np.zeros(N, int), np.arange(N) * 5 // N, rng.integers(0, 3, N)):
+        dy = (1 + rng.random((N, 35))).astype(dtype)
+        W = np.full((6, 35), 0.3, dtype)
+        uses = [dy[ids == v] for v in range(6)]
+        exact = W + np.array([u.sum(axis=0, dtype=np.longdouble) for u in uses])
+        embedding.add_at(W, ids, dy, backend="emulated")
+        assert np.allclose(W, exact, rtol=limit, atol=0)
+        assert (W[5] == dtype(0.3)).all()
+
+
 @compiled
 def test_any_number_of_threads_gives_the_same_bits(backend):
     needs(backend)
