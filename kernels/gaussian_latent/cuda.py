@@ -1,4 +1,4 @@
-"""Samples and KL of a diagonal Gaussian in CUDA (csrc/gaussian_latent/kernel.cu)."""
+"""A diagonal Gaussian posterior in CUDA (csrc/gaussian_latent/kernel.cu): samples and their KL."""
 
 from __future__ import annotations
 
