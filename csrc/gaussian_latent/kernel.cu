@@ -31,6 +31,7 @@ extern "C" __global__ void __launch_bounds__(256) gaussian_latent_backward(
         BhSum sum, sum_eps;
         if (i < n) {
             scale = gaussian_latent_scale(logvar[i]);
+            BH_NO_UNROLL
             for (long long k = threadIdx.y; k < samples; k += blockDim.y) {
                 const REAL d = dz[k * n + i];
                 sum.add(d);
