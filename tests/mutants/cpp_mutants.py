@@ -44,7 +44,7 @@ def without_directives(text):
     text = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", blank, text, flags=re.M)
     text = re.sub(r"(?<!if )\bconstexpr\b[^;{}]*;", blank, text)
     # The cost of a row, by which work is shared out among threads, changes no result.
-    text = re.sub(r"[^;{}]*\b[A-Z]+_NS\b[^;{}]*", blank, text)
+    text = re.sub(r"[^;{}]*\b[A-Z_]+_NS\b[^;{}]*", blank, text)
     return re.sub(r"\b(?:static_assert|bh_split)\b[^;{]*", blank, text)
 
 
