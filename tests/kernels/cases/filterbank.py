@@ -36,10 +36,11 @@ def inputs(rng, B):
     return [heads(rng, B)]
 
 
+MANY = {"threads": {"B": 3000}}
 CASES = [
-    Case(filterbank, "B", inputs, (5, 28, 28), ", 28x28", sizes={"B": 4}),
-    Case(filterbank, "B", inputs, (2, 9, 5), ", 2 filters", sizes={"B": 4}),
-    Case(filterbank, "B", inputs, (17, 6, 33), ", 17 filters", sizes={"B": 3}),
-    Case(filterbank, "B", inputs, (3, 12, 7, 0.0), ", eps=0", sizes={"B": 4}),
-    Case(filterbank, "B", inputs, (4, 1, 3, 0.1), ", one row", sizes={"B": 4}),
+    Case(filterbank, "B", inputs, (5, 28, 28), ", 28x28", sizes={"B": 4}, **MANY),
+    Case(filterbank, "B", inputs, (2, 9, 5), ", 2 filters", sizes={"B": 4}, **MANY),
+    Case(filterbank, "B", inputs, (17, 6, 33), ", 17 filters", sizes={"B": 3}, **MANY),
+    Case(filterbank, "B", inputs, (3, 12, 7, 0.0), ", eps=0", sizes={"B": 4}, **MANY),
+    Case(filterbank, "B", inputs, (4, 1, 3, 0.1), ", one row", sizes={"B": 4}, **MANY),
 ]
