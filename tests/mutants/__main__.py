@@ -120,10 +120,10 @@ def seconds():
 
 
 def equivalents():
-    """{(file, line of code, change): reason}"""
+    """{(op, file, line of code, change): reason}; the op is "" where it does not matter."""
     text = (Path(__file__).parent / "equivalent.toml").read_text()
     return {
-        (entry["file"], entry["code"], change): entry["reason"]
+        (entry.get("op", ""), entry["file"], entry["code"], change): entry["reason"]
         for entry in tomllib.loads(text).get("equivalent", [])
         for change in entry["changes"]
     }
@@ -157,7 +157,8 @@ def main(arguments=None):
                 if seen:
                     raise SystemExit(f"{op}: the checks fail without any mutant ({job.kind})")
                 continue
-            reason = reasons.get((job.file, job.code, job.change))
+            what = job.file, job.code, job.change
+            reason = reasons.get((job.op, *what)) or reasons.get(("", *what))
             if not seen and reason:
                 excused.append((job, reason))
                 continue
