@@ -77,8 +77,8 @@ def by_tests(backend, op):
     files = sorted(set(TESTS.glob("test_*.py")) - {every, TESTS / NO_RUN})
     own = [str(path) for path in files if op in path.read_text()]
     runs = [[str(every), "-k", f"({op}{named}) and not wrong_back"]]
-    # Numba's kernels are what they are, and take seconds to load.
-    runs[:0] = [[*own, "-k", "not numba"]] if own else []
+    # The kernels of Numba and of the emulator are what they are, and take seconds.
+    runs[:0] = [[*own, "-k", "not numba and not emulated"]] if own else []
     quiet = ["-x", "-q", "-p", "no:cacheprovider"]
     show = os.environ.get("BACKHAND_MUTANTS_SHOW")
     with contextlib.nullcontext() if show else contextlib.redirect_stdout(io.StringIO()):
