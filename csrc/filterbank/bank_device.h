@@ -41,8 +41,13 @@ BH_DEVICE Bank<T> bank_of(const REAL* head, int N, int height, int width, T* F_Y
 template <typename T, typename F>
 BH_DEVICE void bank_each_row(const Bank<T>& bank, F take) {
     const int N = bank.place.N;
-    for (int row = threadIdx.x / 32; row < 2 * N; row += blockDim.x / 32)
-        take(row < N ? bank.Y : bank.X, row < N ? row : row - N, row < N);
+    const BankSide<T> &Y = bank.Y, &X = bank.X;
+    for (int row = threadIdx.x / 32; row < 2 * N; row += blockDim.x / 32) {
+        const bool is_Y = row < N;  // member by member: a chosen struct would lie in memory
+        const BankSide<T> side{is_Y ? Y.F : X.F, is_Y ? Y.size : X.size,
+                               is_Y ? Y.stride : X.stride, is_Y ? Y.center : X.center};
+        take(side, is_Y ? row : row - N, is_Y);
+    }
 }
 
 BH_DEVICE REAL bank_offset(const BankPlace& place, int i) {
