@@ -32,6 +32,7 @@ from backhand.numerics import log_mean_exp
 TARGET = 0.65  # acceptance that steps are tuned for: the optimum in many dimensions (Neal, 2011)
 FIRST_STEP, GAIN = 0.3, 0.2
 STEEPNESS = 4.0  # of the temperatures
+MOVING, TUNING = 0, 2  # layers of the noise: a run never meets the draws that tuned its steps
 
 
 class Annealable(Protocol):
@@ -73,8 +74,7 @@ def tune(
 ) -> Array:
     """Step sizes (T, B) for every move, from a run of few chains that adapts them as it goes."""
     sizes = np.full((len(betas) - 1, len(batch.x)), FIRST_STEP)
-    noise = noise._replace(seed=noise.seed ^ 0x5EED)  # never the draws of the run itself
-    run = _Run(model, batch, noise, chains)
+    run = _Run(model, batch, noise, chains, TUNING)
     u, logp, slope = run.start()
     for t in range(1, len(betas)):
         u, logp, slope, accepted = run.move(t, betas[t], sizes[t - 1], leapfrogs, u, logp, slope)
@@ -120,8 +120,11 @@ def reverse(
 class _Run:
     """The chains of one batch: where they start and how they move."""
 
-    def __init__(self, model: Annealable, batch: Batch, noise: Noise, chains: int) -> None:
-        self.model, self.batch, self.noise, self.chains = model, batch, noise, chains
+    def __init__(
+        self, model: Annealable, batch: Batch, noise: Noise, chains: int, layer: int = MOVING
+    ) -> None:
+        self.model, self.batch, self.noise = model, batch, noise
+        self.chains, self.layer = chains, layer
 
     def start(self) -> tuple[Array, Array, Array]:
         """Draws from the prior."""
@@ -148,7 +151,7 @@ class _Run:
             momentum = momentum + (0.5 if last else 1.0) * step * (b * at_slope - at)
         after = beta * at_logp - _square(at) - _square(momentum)
         coin = self.noise._replace(step=t).uniform(
-            "chain", self.batch.index, (1,), k=self.chains, layer=1
+            "chain", self.batch.index, (1,), k=self.chains, layer=self.layer + 1
         )[..., 0]
         probability = np.exp(np.minimum(np.nan_to_num(after - before, nan=-np.inf), 0))
         took = coin < probability  # (C, B)
@@ -164,7 +167,7 @@ class _Run:
         index, dtype = self.batch.index, self.batch.x.dtype
         noise = self.noise._replace(step=t)
         shape = (self.model.noise_size,)
-        return noise.normal("chain", index, shape, k=self.chains, dtype=dtype)
+        return noise.normal("chain", index, shape, k=self.chains, layer=self.layer, dtype=dtype)
 
 
 def _square(u: Array) -> Array:

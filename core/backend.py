@@ -2,8 +2,8 @@
 
 The type of the arrays picks the device.  On the CPU the order is: the ``backend=``
 argument, ``with use_backend(name):``, the variable ``BACKHAND_BACKEND`` as it was at import,
-else the best backend that the op has and this machine can run.  A backend that was asked for and is
-missing raises ``BackendUnavailable``: nothing falls back in silence.
+else the best backend that the op has and this machine can run.  A backend that was asked for
+and is missing raises ``BackendUnavailable``: nothing falls back in silence.
 """
 
 from __future__ import annotations
@@ -180,8 +180,7 @@ class Op:
 
     def pick(self, backend: str | None, *arrays: Any) -> ModuleType:
         """The module that will run."""
-        name = self.resolve(backend, *arrays)
-        return self._loaded.get(name) or self.implementation(name)
+        return self.implementation(self.resolve(backend, *arrays))
 
     def _find_best(self) -> str:
         self._best = self.best()

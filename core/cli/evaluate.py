@@ -16,8 +16,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("folder", metavar="RUN")
     parser.add_argument("--bound", choices=("elbo", "iwae", "ais"), default="elbo")
     parser.add_argument("-k", type=int, default=1, help="samples or chains per datum")
-    parser.add_argument("--temperatures", type=int, default=500, metavar="N", help="of ais")
-    parser.add_argument("--leapfrogs", type=int, default=10, metavar="N", help="of ais, in a move")
+    parser.add_argument("--temperatures", type=int, metavar="N", help="of ais; default: 500")
+    parser.add_argument("--leapfrogs", type=int, metavar="N", help="of ais, in a move; default: 10")
     parser.add_argument("--split", choices=("train", "valid", "test"), help="default: test")
     parser.add_argument("--limit", type=int, default=0, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
@@ -33,19 +33,28 @@ def run(args: argparse.Namespace) -> int:
 
     given = args.per_example
     file = output_file("--per-example", given, [".npz"]) if given else None
+    settings = _of_ais(args)
     opened = Run.open(args.folder)
     model, data = opened.load(), opened.data()
     split = part_of(data, args.split)
     with use_backend(args.backend) if args.backend else nullcontext():
         result = evaluate(
             model, data, bound=args.bound, k=args.k, split=split,
-            seed=args.seed, limit=args.limit, temperatures=args.temperatures,
-            leapfrogs=args.leapfrogs, report=_Lines(),
+            seed=args.seed, limit=args.limit, report=_Lines(), **settings,
         )  # fmt: skip
     emit(args, as_json(result), f"{split}: {result}")
     if file:
         save_npz(file, {"bound": result.per_example})
     return 0
+
+
+def _of_ais(args: argparse.Namespace) -> dict[str, int]:
+    """The settings of ais that were given; an error where they would change nothing."""
+    given = {"temperatures": args.temperatures, "leapfrogs": args.leapfrogs}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and args.bound != "ais":
+        raise ValueError(f"only --bound ais takes --{' and --'.join(given)}")
+    return given
 
 
 class _Lines:

@@ -34,20 +34,25 @@ from backhand.model import (
 from backhand.models.networks import Decoder, GaussianNet
 from backhand.models.outputs import create_output
 from backhand.models.stochastic_layers import Generation, Recognition
-from backhand.models.vectors import OfVectors, Scaling, output_kind, scaling_and_mean
+from backhand.models.vectors import (
+    OfVectors,
+    OutputConfig,
+    Scaling,
+    output_kind,
+    pieces,
+    scaling_and_mean,
+)
 from backhand.noise import Noise
 from backhand.numerics import xp_of
 
-CHUNK = 1 << 20  # values of the largest array while log weights are computed
-
 
 @dataclass(frozen=True)
-class IWAEConfig:
+class IWAEConfig(OutputConfig):
     """hidden, latent: widths, one entry for each stochastic layer, from the data up.
 
     depth: hidden layers in each network; decoder_depth: in those of p, 0: as many.  groups: M
     of the estimators miwae and piwae; it divides k.  beta: of ciwae.  The others are those of
-    VAEConfig.
+    OutputConfig.
     """
 
     hidden: tuple[int, ...] = (200,)
@@ -58,13 +63,9 @@ class IWAEConfig:
     estimator: Literal["elbo", "iwae", "stl", "dreg", "miwae", "piwae", "ciwae"] = "iwae"
     groups: int = 1
     beta: float = 0.0
-    output: Literal["auto", "bernoulli", "gaussian"] = "auto"
-    variance: Literal["fixed", "shared", "learned"] = "shared"
-    std: float = 1.0
-    standardise: bool = True
-    log_scale_bound: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.latent or len(self.hidden) != len(self.latent):
             raise ValueError(
                 "hidden and latent have one entry for each stochastic layer: "
@@ -80,11 +81,6 @@ class IWAEConfig:
             raise ValueError(f"groups has no effect with estimator {self.estimator!r}")
         if not 0 <= self.beta <= 1 or (self.beta and self.estimator != "ciwae"):
             raise ValueError(f"beta must be in [0, 1], and 0 unless for ciwae: {self.beta=}")
-        if self.std <= 0 or self.log_scale_bound < 0:
-            raise ValueError(
-                "std must be positive and log_scale_bound 0 or more: "
-                f"{self.std=}, {self.log_scale_bound=}"
-            )
 
 
 @dataclass
@@ -186,14 +182,11 @@ class IWAE(OfVectors):
         first = self.recognition.nets[0](x)
         out = xp_of(x).empty((k, len(x)), x.dtype)
         widest = max(x.shape[1], *self.config.latent, *self.config.hidden)
-        step = max(1, CHUNK // max(1, len(x) * widest))
-        for start in range(0, k, step):
-            n = min(step, k - start)
-            piece = noise._replace(first=noise.first + start)
-            eps = self._noise(piece, batch.index, n, x.dtype)
+        for part, noise_here in pieces(k, noise, len(x) * widest):
+            eps = self._noise(noise_here, batch.index, part.stop - part.start, x.dtype)
             z, log_q, *_ = self.recognition(x, eps, first)
             logp, log_prior, _ = self.generation(z, x)
-            out[start : start + n] = logp + log_prior - log_q - self._log_volume()
+            out[part] = logp + log_prior - log_q - self._log_volume()
         return out  # type: ignore[no-any-return]
 
     def _noise(self, noise: Noise, index: Array, k: int, dtype: Any) -> list[Array]:

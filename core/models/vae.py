@@ -32,42 +32,36 @@ from backhand.model import (
 )  # fmt: skip
 from backhand.models.networks import Decoder, GaussianNet
 from backhand.models.outputs import create_output
-from backhand.models.vectors import OfVectors, Scaling, output_kind, scaling_and_mean
+from backhand.models.vectors import (
+    OfVectors,
+    OutputConfig,
+    Scaling,
+    output_kind,
+    pieces,
+    scaling_and_mean,
+)
 from backhand.noise import Noise
 from backhand.numerics import xp_of
 
-CHUNK = 1 << 20  # values of the largest array while log weights are computed
-
 
 @dataclass(frozen=True)
-class VAEConfig:
+class VAEConfig(OutputConfig):
     """hidden: widths of the encoder, mirrored in the decoder; () makes both affine.
 
-    output: "auto" is "bernoulli" for binary data, else "gaussian".  variance and std (initial
-    or fixed standard deviation, in standardised units) and standardise (columns to mean 0 and
-    deviation 1; bounds and samples stay in the data's units) belong to "gaussian".
-    kl: in closed form, or from the samples.  log_scale_bound: 0 for none, see GaussianHead.
+    kl: in closed form, or from the samples.  The others are those of OutputConfig.
     """
 
     hidden: tuple[int, ...] = (200, 200)
     latent: int = 50
     activation: Literal["tanh", "relu", "leaky_relu", "softplus", "elu", "sigmoid"] = "tanh"
-    output: Literal["auto", "bernoulli", "gaussian"] = "auto"
-    variance: Literal["fixed", "shared", "learned"] = "shared"
-    std: float = 1.0
-    standardise: bool = True
     kl: Literal["analytic", "sampled"] = "analytic"
-    log_scale_bound: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.latent < 1 or any(width < 1 for width in self.hidden):
             raise ValueError(f"widths must be at least 1: {self.hidden=}, {self.latent=}")
         if not self.hidden and self.activation != "tanh":
             raise ValueError(f"activation={self.activation!r} has no effect without hidden layers")
-        if self.std <= 0:
-            raise ValueError(f"std must be positive, got {self.std}")
-        if self.log_scale_bound < 0:
-            raise ValueError(f"log_scale_bound must be 0 or more, got {self.log_scale_bound}")
 
 
 class _Latent(NamedTuple):
@@ -165,15 +159,13 @@ class VAE(OfVectors):
         x = self._rows(batch.x)
         q, _ = self.encoder(x)
         out = xp_of(x).empty((k, len(x)), x.dtype)
-        widest = max(x.shape[1], self.config.latent, *self.config.hidden)
-        step = max(1, CHUNK // max(1, len(x) * widest))
-        for first in range(0, k, step):
-            n = min(step, k - first)
-            piece = noise._replace(first=noise.first + first)
-            eps = piece.normal("latent", batch.index, (self.config.latent,), k=n, dtype=x.dtype)
+        size, widest = self.config.latent, max(x.shape[1], self.config.latent, *self.config.hidden)
+        for part, noise_here in pieces(k, noise, len(x) * widest):
+            n = part.stop - part.start
+            eps = noise_here.normal("latent", batch.index, (size,), k=n, dtype=x.dtype)
             z = latent(q.mean, q.logvar, eps)[0]  # (n, B, Z)
             ratio = log_ratio(z, q.logvar, eps)[0].sum(axis=-1)
-            out[first : first + n] = self.decoder(z, x)[0] + ratio - self._log_volume()
+            out[part] = self.decoder(z, x)[0] + ratio - self._log_volume()
         return out  # type: ignore[no-any-return]
 
     @property

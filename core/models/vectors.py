@@ -3,16 +3,43 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from backhand._types import Array
 from backhand.columns import moments
 from backhand.model import Batch, DataSpec
+from backhand.noise import Noise
 from backhand.numerics import xp_of
 from backhand.params import Packed, constant
+
+CHUNK = 1 << 20  # values of the largest array while log weights are computed
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """output: "auto" is "bernoulli" for binary data, else "gaussian".
+
+    variance, std (initial or fixed standard deviation, in standardised units) and standardise
+    (columns to mean 0 and deviation 1; bounds and samples stay in the data's units) belong to
+    "gaussian".  log_scale_bound: 0 for none, see GaussianHead.
+    """
+
+    output: Literal["auto", "bernoulli", "gaussian"] = "auto"
+    variance: Literal["fixed", "shared", "learned"] = "shared"
+    std: float = 1.0
+    standardise: bool = True
+    log_scale_bound: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.std <= 0 or self.log_scale_bound < 0:
+            raise ValueError(
+                "std must be positive and log_scale_bound 0 or more: "
+                f"{self.std=}, {self.log_scale_bound=}"
+            )
 
 
 @dataclass
@@ -73,8 +100,8 @@ class OfVectors(Packed):
         return (self.scaling.undo(y) if self.scaling else y).reshape(len(y), *self.spec.shape)
 
 
-def output_kind(model: str, config: Any, spec: DataSpec) -> str:
-    """ "bernoulli" or "gaussian", for a configuration with the fields of VAEConfig."""
+def output_kind(model: str, config: OutputConfig, spec: DataSpec) -> str:
+    """ "bernoulli" or "gaussian"."""
     if spec.kind == "text":
         raise ValueError(f"{model} takes vectors or pictures, not text")
     kind = str(config.output)
@@ -90,9 +117,19 @@ def output_kind(model: str, config: Any, spec: DataSpec) -> str:
 
 
 def scaling_and_mean(
-    kind: str, config: Any, x: Array | None, D: int, dtype: Any
+    kind: str, config: OutputConfig, x: Array | None, D: int, dtype: Any
 ) -> tuple[Scaling | None, Array]:
     """How real data are standardised, and the mean (D,) that the output starts from."""
     if kind == "gaussian" and config.standardise:
         return Scaling.fit(x, D, dtype), np.zeros(D)
     return None, np.zeros(D) if x is None else x.reshape(len(x), D).mean(axis=0)
+
+
+def pieces(k: int, noise: Noise, values: int) -> Iterator[tuple[slice, Noise]]:
+    """k samples of so many ``values`` each, part by part, so that no part is beyond CHUNK.
+
+    Each part comes as where it stands among the k and the noise that continues there.
+    """
+    step = max(1, CHUNK // max(1, values))
+    for first in range(0, k, step):
+        yield slice(first, min(first + step, k)), noise._replace(first=noise.first + first)

@@ -248,3 +248,10 @@ def test_a_class_inside_a_class(tmp_path, monkeypatch):
 def test_evaluation_is_not_begun_for_a_file_that_cannot_be(call, monkeypatch):
     monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: pytest.fail("was begun"))
     refused(call("evaluate", "run", "--per-example", "nodir/x.npz"), "there is no folder")
+
+
+def test_settings_of_ais_need_ais(call):
+    words = ("evaluate", "no-run", "--temperatures", 5)
+    refused(call(*words), "only --bound ais takes --temperatures")
+    assert call("evaluate", "run", "--bound", "ais", "--split", "valid", "--limit", 2,
+                "-k", 2, "--temperatures", 5, "--leapfrogs", 2)[0] == 0  # fmt: skip

@@ -208,7 +208,7 @@ def test_log_weights_are_those_of_the_bound_whatever_the_chunks(layers, monkeypa
     bound = model.bound(batch, Noise(3), 7)
     np.testing.assert_allclose(bound.value, whole.max(axis=0) + np.log(w.mean(axis=0)), rtol=1e-12)
     np.testing.assert_allclose(bound.elbo, whole.mean(axis=0), rtol=1e-12)
-    monkeypatch.setattr("backhand.models.iwae.CHUNK", 3 * B * D)
+    monkeypatch.setattr("backhand.models.vectors.CHUNK", 3 * B * D)
     np.testing.assert_allclose(model.log_weights(batch, Noise(3), 7), whole, rtol=1e-12)
 
 

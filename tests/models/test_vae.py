@@ -174,7 +174,7 @@ def test_log_weights_are_the_sampled_bound_and_chunks_do_not_matter(monkeypatch)
     whole = model.log_weights(batch, Noise(5), 7)
     assert whole.shape == (7, B)
     assert np.allclose(whole.mean(axis=0), model.bound(batch, Noise(5), k=7).value)
-    monkeypatch.setattr("backhand.models.vae.CHUNK", 2 * B * D)  # two samples at a time
+    monkeypatch.setattr("backhand.models.vectors.CHUNK", 2 * B * D)  # two samples at a time
     assert np.allclose(model.log_weights(batch, Noise(5), 7), whole, rtol=1e-13)
 
 
