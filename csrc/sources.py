@@ -16,7 +16,7 @@ REALS = ("float", "double")
 TYPES = ("REAL", "float", "double", "int", "unsigned int", "long long", "unsigned long long")
 
 _KERNEL = re.compile(
-    r'extern "C" __global__ void\s+(?:__launch_bounds__\((\d+)\)\s+)?(\w+)\s*\(([^)]*)\)'
+    r'extern "C" __global__ void\s+(?:__launch_bounds__\((\d+)(?:, \w+)?\)\s+)?(\w+)\s*\(([^)]*)\)'
 )
 _PARAMETER = re.compile(r"(const )?(.*?) ?(\*)? ?(?:__restrict__ )?(\w+)")
 _INCLUDE = re.compile(r'\s*#\s*include\s+"([^"]+)"')
@@ -61,7 +61,7 @@ def kernels(op: str, root: Path = ROOT) -> dict[str, Kernel]:
     if len(found) != text.count("__global__") or not found:
         raise ValueError(
             f'{place}: write each kernel as extern "C" __global__ void NAME(PARAMETERS), with '
-            "__launch_bounds__(NUMBER) in front of the name or without"
+            "__launch_bounds__(NUMBER) or (NUMBER, BLOCKS) in front of the name or without"
         )
     return found
 

@@ -4,7 +4,7 @@
 #include "filterbank/products_device.h"
 
 // x_hat is null where D is 0.
-extern "C" __global__ void __launch_bounds__(256) attention_read_forward(
+extern "C" __global__ void __launch_bounds__(256, BANK_BLOCKS) attention_read_forward(
     REAL* __restrict__ r, const REAL* __restrict__ head, const REAL* __restrict__ x,
     const REAL* __restrict__ x_hat, REAL log_eps, long long batch, int C, int D, int N, int height,
     int width) {
@@ -27,7 +27,7 @@ extern "C" __global__ void __launch_bounds__(256) attention_read_forward(
 }
 
 // dx and dx_hat are null where they are not needed.
-extern "C" __global__ void __launch_bounds__(256) attention_read_backward(
+extern "C" __global__ void __launch_bounds__(256, BANK_BLOCKS) attention_read_backward(
     REAL* __restrict__ d_head, REAL* __restrict__ dx, REAL* __restrict__ dx_hat,
     const REAL* __restrict__ dr, const REAL* __restrict__ head, const REAL* __restrict__ x,
     const REAL* __restrict__ x_hat, REAL log_eps, long long batch, int C, int D, int N, int height,

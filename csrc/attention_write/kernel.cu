@@ -2,7 +2,7 @@
 // head, d_head: (batch, 5); w, dw: (batch, C, N, N); c, dc: (batch, C, height, width).
 #include "filterbank/products_device.h"
 
-extern "C" __global__ void __launch_bounds__(256) attention_write_forward(
+extern "C" __global__ void __launch_bounds__(256, BANK_BLOCKS) attention_write_forward(
     REAL* __restrict__ c, const REAL* __restrict__ head, const REAL* __restrict__ w, REAL log_eps,
     long long batch, int C, int N, int height, int width) {
     BH_DYNAMIC_SHARED(REAL, memory);
@@ -21,7 +21,7 @@ extern "C" __global__ void __launch_bounds__(256) attention_write_forward(
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256) attention_write_backward(
+extern "C" __global__ void __launch_bounds__(256, BANK_BLOCKS) attention_write_backward(
     REAL* __restrict__ d_head, REAL* __restrict__ dw, const REAL* __restrict__ dc,
     const REAL* __restrict__ head, const REAL* __restrict__ w, REAL log_eps, long long batch,
     int C, int N, int height, int width) {

@@ -6,6 +6,10 @@
 #include "common/device.h"
 #include "filterbank/filterbank_math.h"
 
+// Blocks of 256 threads on a multiprocessor at a time.  Without this bound the compiler aims at
+// more, with fewer registers for each thread than the kernels need.
+constexpr int BANK_BLOCKS = sizeof(REAL) == 4 ? 4 : 2;
+
 // What the filters of a datum have in common; every thread has it.
 struct BankPlace {
     int N;
@@ -37,14 +41,18 @@ BH_DEVICE Bank<T> bank_of(const REAL* head, int N, int height, int width, T* F_Y
             {F_X, width, stride_X, filter_center(head[0], width)}};
 }
 
-// take(side, i, is_Y) for each row i of both sides, by all lanes of one warp.
+// take(side, i, is_Y) for each row i of both sides, by all lanes of one warp; a side without
+// entries where no row is left.  All warps make the same number of turns: a shuffle in a loop that
+// they leave at different times is compiled to a call.
 template <typename T, typename F>
 BH_DEVICE void bank_each_row(const Bank<T>& bank, F take) {
-    const int N = bank.place.N;
+    const int N = bank.place.N, warps = blockDim.x / 32;
     const BankSide<T> &Y = bank.Y, &X = bank.X;
-    for (int row = threadIdx.x / 32; row < 2 * N; row += blockDim.x / 32) {
+    for (int first = 0; first < 2 * N; first += warps) {
+        const int row = first + int(threadIdx.x / 32);
         const bool is_Y = row < N;  // member by member: a chosen struct would lie in memory
-        const BankSide<T> side{is_Y ? Y.F : X.F, is_Y ? Y.size : X.size,
+        const int size = is_Y ? Y.size : X.size;
+        const BankSide<T> side{is_Y ? Y.F : X.F, row < 2 * N ? size : 0,
                                is_Y ? Y.stride : X.stride, is_Y ? Y.center : X.center};
         take(side, is_Y ? row : row - N, is_Y);
     }

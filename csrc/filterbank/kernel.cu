@@ -4,7 +4,7 @@
 #include "common/device.h"
 #include "filterbank/bank_device.h"
 
-extern "C" __global__ void __launch_bounds__(256) filterbank_forward(
+extern "C" __global__ void __launch_bounds__(256, BANK_BLOCKS) filterbank_forward(
     REAL* __restrict__ F_Y, REAL* __restrict__ F_X, REAL* __restrict__ gamma,
     const REAL* __restrict__ head, REAL log_eps, long long batch, int N, int height, int width) {
     for (long long b = blockIdx.x; b < batch; b += gridDim.x) {
@@ -15,7 +15,7 @@ extern "C" __global__ void __launch_bounds__(256) filterbank_forward(
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256) filterbank_backward(
+extern "C" __global__ void __launch_bounds__(256, BANK_BLOCKS) filterbank_backward(
     REAL* __restrict__ d_head, const REAL* __restrict__ dF_Y, const REAL* __restrict__ dF_X,
     const REAL* __restrict__ dgamma, const REAL* __restrict__ head,
     const REAL* __restrict__ F_Y, const REAL* __restrict__ F_X, long long batch, int N, int height,

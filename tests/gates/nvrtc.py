@@ -81,7 +81,7 @@ def resources(source, real, arch):
     bounds = {
         name: int(bound or 256)
         for bound, name in re.findall(
-            r"__global__ void\s+(?:__launch_bounds__\((\d+)\)\s+)?(\w+)", source
+            r"__global__ void\s+(?:__launch_bounds__\((\d+)(?:, \w+)?\)\s+)?(\w+)", source
         )
     }
     found = {}
