@@ -40,10 +40,14 @@ class Gaussian(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """Samples x from the model and the means they were drawn around, (n, *shape) each."""
+    """Samples x from the model and the means they were drawn around, (n, *shape) each.
+
+    noise (n, U): the standard normals that the means are a function of, where it is that simple.
+    """
 
     x: Array
     mean: Array
+    noise: Array | None = None
 
 
 class Weights(NamedTuple):

@@ -73,14 +73,7 @@ def curve(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> No
 
     Rows without an epoch are left out; path ends in .png, .svg or .pdf.
     """
-    target = Path(path)
-    if target.suffix not in (".png", ".svg", ".pdf"):
-        raise ValueError(f"{target}: the name must end in .png, .svg or .pdf")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise _absent("matplotlib", "drawing curves") from None
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    target, figure = _figure(path, (6, 4))
     axes = figure.subplots()
     for name in ("train", "valid"):
         points = [(row["epoch"], row[name]["nats"]) for row in rows if row.get(name)]
@@ -95,6 +88,43 @@ def curve(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> No
     axes.set_ylabel("negative bound, nats per example")
     if axes.has_data():
         axes.legend()
+    _save(target, figure)
+
+
+def bounds_figure(path: str | os.PathLike[str], rows: Sequence[Any]) -> None:
+    """A panel for each kind of data: L_k by k, the other bounds as lines, with two errors.
+
+    rows: of ``backhand.bounds.compare``.
+    """
+    kinds = list(dict.fromkeys(row.data for row in rows))
+    target, figure = _figure(path, (5 * len(kinds), 4))
+    for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+        here = [row for row in rows if row.data == kind]
+        iwae = [row for row in here if row.bound == "iwae"]
+        ks, nats = [row.k for row in iwae], [row.nats for row in iwae]
+        axes.errorbar(
+            ks, nats, [2 * row.stderr for row in iwae], fmt="o-", capsize=3, label="$L_k$"
+        )
+        for i, row in enumerate(row for row in here if row.bound != "iwae"):
+            label = row.bound + (" (upper bound)" if row.bound == "ais reverse" else "")
+            axes.axhline(row.nats, color=f"C{i + 1}", label=label)
+        axes.set(xscale="log", xlabel="k", ylabel="negative bound, nats", title=f"{kind} data")
+        axes.legend()
+    _save(target, figure)
+
+
+def _figure(path: str | os.PathLike[str], size: tuple[float, float]) -> tuple[Path, Any]:
+    target = Path(path)
+    if target.suffix not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"{target}: the name must end in .png, .svg or .pdf")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise _absent("matplotlib", "drawing curves") from None
+    return target, Figure(figsize=size, layout="constrained")
+
+
+def _save(target: Path, figure: Any) -> None:
     with replacing(target) as file:
         figure.savefig(file, format=target.suffix[1:], dpi=120)
 

@@ -90,7 +90,18 @@ def part_of(data: Data, wanted: str | None) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from backhand.cli import bench, check, data, encode, evaluate, info, pictures, train, warmup
+    from backhand.cli import (
+        bench,
+        bounds,
+        check,
+        data,
+        encode,
+        evaluate,
+        info,
+        pictures,
+        train,
+        warmup,
+    )
 
     parser = argparse.ArgumentParser(
         prog="backhand",
@@ -99,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"backhand {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where an error was raised")
     subparsers = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in (info, data, train, evaluate, pictures, encode, check, bench, warmup):
+    for module in (info, data, train, evaluate, bounds, pictures, encode, check, bench, warmup):
         module.add_parser(subparsers)
     return parser
 

@@ -168,6 +168,26 @@ class VAE(OfVectors):
             out[part] = self.decoder(z, x)[0] + ratio - self._log_volume()
         return out  # type: ignore[no-any-return]
 
+    def elbo_at(
+        self, q: Gaussian, batch: Batch, noise: Noise, k: int
+    ) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
+        """The ELBO (B,) with q (B, Z) for the encoder's; backward(d) gives (dmean, dlogvar)."""
+        x = self._rows(batch.x)
+        eps = noise.normal("latent", batch.index, (self.config.latent,), k=k, dtype=x.dtype)
+        z, kl, back_latent = latent(q.mean, q.logvar, eps)
+        logp, back_decoder = self.decoder(z, x)  # (k, B)
+
+        def backward(d: Array) -> tuple[Array, Array]:
+            xp = xp_of(x)
+            dz = back_decoder(xp.broadcast_to(d / k, logp.shape), NO_GRAD)
+            return back_latent(dz, xp.broadcast_to(-d[:, None], kl.shape))
+
+        return logp.mean(axis=0) - self._log_volume() - kl.sum(axis=1), backward
+
+    def posterior_means(self, batch: Batch, noise: Noise) -> list[Array]:
+        """E_q[z | x] of each stochastic layer: here there is one, (B, Z)."""
+        return [self.encode(batch).mean]
+
     @property
     def noise_size(self) -> int:
         """Of the standard normal noise that makes a datum: here it is z itself."""
@@ -196,7 +216,7 @@ class VAE(OfVectors):
         z = noise.normal("prior", index, (self.config.latent,), dtype=self.params.vector.dtype)
         h = self.decoder.mlp(z)[0]
         x = self.decoder.output.draw(h, noise, index)
-        return Draw(self._shaped(x), self._shaped(self.decoder.output.mean(h)))
+        return Draw(self._shaped(x), self._shaped(self.decoder.output.mean(h)), z)
 
     def reconstruct(self, batch: Batch, noise: Noise) -> Array:
         """The mean of p(x|z) for one z ~ q(z|x), (B, *shape)."""

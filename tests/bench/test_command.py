@@ -115,11 +115,17 @@ def test_a_signal_to_the_whole_group_ends_the_workers_too():
     run = subprocess.Popen(
         [sys.executable, "-m", "backhand", *words, "--peers", "none"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # A shell that runs the tests in the background has SIGINT ignored, also by its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
-    while "rounds of" not in run.stderr.readline():
-        assert run.poll() is None
-    os.killpg(run.pid, signal.SIGINT)
-    out, err = run.communicate(timeout=60)
+    try:
+        while "rounds of" not in run.stderr.readline():
+            assert run.poll() is None
+        os.killpg(run.pid, signal.SIGINT)
+        out, err = run.communicate(timeout=60)
+    finally:
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
     assert run.returncode == 130
     assert err == "backhand: error: interrupted\n"
     assert {entry["failed"] for entry in json.loads(out)} == {"interrupted"}

@@ -87,6 +87,8 @@ def cut_short(arguments):
         if flag in short:
             at = short.index(flag) + 1
             short[at] = str(min(int(short[at]), most))
+    if short[0] == "bounds":
+        return [*short, "--limit", "4", "-k", "1,2", "--chains", "2", "--temperatures", "3"]
     if short[0] in ("train", "evaluate"):
         if "--limit" in short:
             short[short.index("--limit") + 1] = "60"

@@ -67,3 +67,22 @@ def test_every_example_is_tested_and_says_what_it_is(script):
     text = script.read_text(encoding="utf-8")
     assert text.startswith('"""')
     assert script.name in (ROOT / "tests" / "docs" / "test_examples.py").read_text(encoding="utf-8")
+
+
+def test_the_toy_bounds_have_their_order(tmp_path):
+    """Values to four digits, found by enumeration and quadrature; DIWAE within five errors."""
+    said = run("toy_bounds.py", tmp_path)
+    value = {
+        match[1]: float(match[2])
+        for match in re.finditer(r"^(log p\(x\)|\w+(?: k=\d+)?) +(-[\d.]+)", said, re.M)
+    }
+    right = {
+        "log p(x)": -1.5491, "L_cvae": -1.7582, "L_dvae": -2.2895, "independent": -0.1871,
+        "L_0": -2.2895, "L_1": -2.0523, "L_3": -1.9142,
+    }  # fmt: skip
+    for name, expected in right.items():
+        assert abs(value[name] - expected) < 1.01e-4, name
+    order = ["L_dvae", "L_1", "L_3", "L_cvae", "log p(x)", "independent"]
+    assert sorted(order, key=value.get) == order
+    assert abs(value["DIWAE k=5"] + 1.9304) < 5 * 0.0015
+    assert abs(value["DIWAE k=50"] + 1.7118) < 5 * 0.0013
