@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # the same names for type checkers
     from backhand.checking import gradcheck_model as gradcheck_model
     from backhand.config import DataConfig as DataConfig
     from backhand.config import TrainConfig as TrainConfig
+    from backhand.device import to_device as to_device
+    from backhand.device import to_host as to_host
     from backhand.evaluation import Evaluation as Evaluation
     from backhand.evaluation import evaluate as evaluate
     from backhand.grads import NO_GRAD as NO_GRAD
@@ -54,6 +56,7 @@ _HOME = {
     "GradientError": "checking", "Receipt": "checking", "gradcheck": "checking",
     "gradcheck_model": "checking",
     "DataConfig": "config", "TrainConfig": "config",
+    "to_device": "device", "to_host": "device",
     "Evaluation": "evaluation", "evaluate": "evaluation",
     "NO_GRAD": "grads", "grads_like": "grads",
     "Batch": "model", "Bound": "model", "DataSpec": "model", "Draw": "model",

@@ -27,7 +27,7 @@ import numpy as np
 from backhand._types import Array
 from backhand.model import Batch
 from backhand.noise import Noise
-from backhand.numerics import log_mean_exp
+from backhand.numerics import log_mean_exp, xp_of
 
 TARGET = 0.65  # acceptance that steps are tuned for: the optimum in many dimensions (Neal, 2011)
 FIRST_STEP, GAIN = 0.3, 0.2
@@ -73,13 +73,14 @@ def tune(
     model: Annealable, batch: Batch, noise: Noise, betas: Array, leapfrogs: int, chains: int = 8
 ) -> Array:
     """Step sizes (T, B) for every move, from a run of few chains that adapts them as it goes."""
-    sizes = np.full((len(betas) - 1, len(batch.x)), FIRST_STEP)
+    xp = xp_of(batch.x)
+    sizes: Array = xp.full((len(betas) - 1, len(batch.x)), FIRST_STEP)
     run = _Run(model, batch, noise, chains, TUNING)
     u, logp, slope = run.start()
     for t in range(1, len(betas)):
         u, logp, slope, accepted = run.move(t, betas[t], sizes[t - 1], leapfrogs, u, logp, slope)
         if t < len(sizes):
-            sizes[t] = sizes[t - 1] * np.exp(GAIN * (accepted.mean(axis=0) - TARGET))
+            sizes[t] = sizes[t - 1] * xp.exp(GAIN * (accepted.mean(axis=0) - TARGET))
     return sizes
 
 
@@ -90,7 +91,7 @@ def forward(
     """From the prior to the posterior.  sizes: of ``tune``."""
     run = _Run(model, batch, noise, chains)
     u, logp, slope = run.start()
-    log_w, accepted = np.zeros(logp.shape), np.zeros(sizes.shape)
+    log_w, accepted = (xp_of(logp).zeros(x.shape) for x in (logp, sizes))
     for t in range(1, len(betas)):
         log_w += (betas[t] - betas[t - 1]) * logp
         if t < len(betas) - 1:  # a move behind the last weight would change nothing
@@ -106,8 +107,8 @@ def reverse(
 ) -> Chains:  # fmt: skip
     """From ``u`` (B, U), the noise that made these data, back to the prior."""
     run = _Run(model, batch, noise, chains)
-    u, logp, slope = run.at(np.broadcast_to(u, (chains, *u.shape)))
-    log_w, accepted = np.zeros(logp.shape), np.zeros(sizes.shape)
+    u, logp, slope = run.at(xp_of(u).broadcast_to(u, (chains, *u.shape)))
+    log_w, accepted = (xp_of(logp).zeros(x.shape) for x in (logp, sizes))
     for t in range(len(betas) - 1, 0, -1):
         if t < len(betas) - 1:  # the start is a draw of the posterior already
             *state, rate = run.move(t, betas[t], sizes[t - 1], leapfrogs, u, logp, slope)
@@ -133,13 +134,13 @@ class _Run:
     def at(self, u: Array) -> tuple[Array, Array, Array]:
         """u (C, B, U), log p(x | u) (C, B) and its gradient by u."""
         logp, backward = self.model.log_likelihood(u, self.batch)
-        return u, logp.astype(np.float64), backward(np.ones_like(logp))
+        return u, logp.astype(np.float64), backward(xp_of(logp).ones_like(logp))
 
     def move(
         self, t: int, beta: float, size: Array, leapfrogs: int, u: Array, logp: Array, slope: Array
     ) -> tuple[Array, Array, Array, Array]:
         """One move under N(u; 0, I) p(x | u)^beta: (u, logp, slope, probability of acceptance)."""
-        step = size.astype(u.dtype)[:, None]  # (B, 1)
+        xp, step = xp_of(u), size.astype(u.dtype)[:, None]  # (B, 1)
         b = u.dtype.type(beta)
         momentum = self._normal(t)  # (C, B, U)
         before = beta * logp - _square(u) - _square(momentum)
@@ -153,13 +154,13 @@ class _Run:
         coin = self.noise._replace(step=t).uniform(
             "chain", self.batch.index, (1,), k=self.chains, layer=self.layer + 1
         )[..., 0]
-        probability = np.exp(np.minimum(np.nan_to_num(after - before, nan=-np.inf), 0))
+        probability = xp.exp(xp.minimum(xp.nan_to_num(after - before, nan=-np.inf), 0))
         took = coin < probability  # (C, B)
         kept = took[..., None]
         return (
-            np.where(kept, at, u),
-            np.where(took, at_logp, logp),
-            np.where(kept, at_slope, slope),
+            xp.where(kept, at, u),
+            xp.where(took, at_logp, logp),
+            xp.where(kept, at_slope, slope),
             probability,
         )
 
@@ -171,5 +172,5 @@ class _Run:
 
 
 def _square(u: Array) -> Array:
-    half: Array = 0.5 * np.einsum("cbu,cbu->cb", u, u, dtype=np.float64)
+    half: Array = 0.5 * xp_of(u).einsum("cbu,cbu->cb", u, u, dtype=np.float64)
     return half

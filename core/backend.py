@@ -40,7 +40,7 @@ class Status(NamedTuple):
 @contextmanager
 def use_backend(name: str) -> Iterator[None]:
     """Run every op in the block on ``name``; raises at once if it is unknown or missing."""
-    _require(name)
+    require(name)
     token = _asked_for.set(name)
     try:
         yield
@@ -103,7 +103,8 @@ def _emulated() -> Status:
     return Status(True, f"the CUDA kernels on the CPU, compiled by {compiler}: for checks, slow")
 
 
-def _require(name: str, origin: str = "") -> None:
+def require(name: str, origin: str = "") -> None:
+    """Raise ValueError for an unknown backend, BackendUnavailable for a missing one."""
     if name not in BACKENDS:
         raise ValueError(f"unknown backend {name!r}{origin}; there are {', '.join(BACKENDS)}")
     available, reason = status(name)
@@ -114,6 +115,15 @@ def _require(name: str, origin: str = "") -> None:
 def is_device_array(x: object) -> bool:
     """True for arrays that live on a GPU (they carry ``__cuda_array_interface__``)."""
     return not isinstance(x, np.ndarray) and hasattr(x, "__cuda_array_interface__")
+
+
+def _must_be_cupys(op: str, x: object) -> None:
+    module = type(x).__module__.partition(".")[0]
+    if module != "cupy":
+        raise TypeError(
+            f"{op}: got {module}'s {type(x).__name__} on a GPU; bh.to_device(x) makes a CuPy array "
+            "of it, without a copy"
+        )
 
 
 def _on_the_host(arrays: tuple[Any, ...]) -> bool:
@@ -155,11 +165,11 @@ class Op:
                 continue
             if dtype.kind == "c":
                 return "numpy"
-            on_device = on_device or is_device_array(a)
+            if is_device_array(a):
+                on_device = True
+                _must_be_cupys(self.name, a)
         asked = backend or _asked_for.get()
-        name = asked or _environment
-        if on_device and name is None:
-            name = "cuda"
+        name = asked or ("cuda" if on_device else _environment)
         if on_device != (name == "cuda"):
             raise BackendUnavailable(
                 f"{self.name}: backend {name!r} and arrays in "
@@ -167,7 +177,7 @@ class Op:
             )
         if name is None:
             return self.best()
-        _require(name, "" if asked else " (from the variable BACKHAND_BACKEND)")
+        require(name, "" if asked else " (from the variable BACKHAND_BACKEND)")
         if name not in self.modules:
             raise BackendUnavailable(
                 f"{self.name} has no {name} form, only {', '.join(self.modules)}; "

@@ -19,10 +19,12 @@ from backhand import annealing
 from backhand._types import Array
 from backhand.amortisation import fit_posterior
 from backhand.data import Data, batches
+from backhand.device import to_host
 from backhand.evaluation import ACTIVE
 from backhand.kernels import importance_weights
 from backhand.model import Batch, Model
 from backhand.noise import Noise
+from backhand.numerics import xp_of
 from backhand.signal_to_noise import signal_to_noise
 
 ELBO_SAMPLES = 100  # per datum, for ELBOs
@@ -96,21 +98,25 @@ def compare(
     dtype = model.params.vector.dtype
     chosen = data.split(split).converted(dtype).rows(slice(0, settings.limit))
     drawn = model.sample(settings.limit, Noise(settings.seed))
-    index = np.arange(settings.limit)
+    xp = xp_of(drawn.x)
+    index = xp.arange(settings.limit)
     simulated = [
         (Batch(drawn.x[rows], index[rows]), drawn.noise[rows])  # type: ignore[index]
         for rows in (slice(a, a + SIZE) for a in range(0, settings.limit, SIZE))
     ]
     rows, gaps = [], []
-    for name, parts in ((TEST, [(b, None) for b in batches(chosen, SIZE)]), (SIMULATED, simulated)):
+    for name, parts in (
+        (TEST, [(b, None) for b in batches(chosen, SIZE, xp)]),
+        (SIMULATED, simulated),
+    ):
         report(f"bounds on {name} data")
         found = _weigh(model, parts, settings, report)
         rows += [_row(bound, k, name, *values) for (bound, k), values in found.items()]
         gaps.append(_gap(name, {key: value for key, (value, _) in found.items()}))
     report("active units, signal-to-noise ratios")
-    first = next(batches(chosen, 20))
+    first = next(batches(chosen, 20, xp))
     return Comparison(
-        rows, gaps, _active(model, list(batches(chosen, SIZE)), settings.seed),
+        rows, gaps, _active(model, list(batches(chosen, SIZE, xp)), settings.seed),
         _ratios(model, first, settings),
     )  # fmt: skip
 
@@ -132,8 +138,10 @@ def _weigh(
             collected.setdefault(key, []).append(values)
     return {
         key: (
-            np.concatenate([value for value, _ in found_of]),
-            None if found_of[0][1] is None else np.concatenate([ess for _, ess in found_of]),
+            np.concatenate([to_host(value) for value, _ in found_of]),
+            None
+            if found_of[0][1] is None
+            else np.concatenate([to_host(ess) for _, ess in found_of]),
         )
         for key, found_of in collected.items()
     }
@@ -201,7 +209,7 @@ def _gap(data: str, values: dict[tuple[str, int], Array]) -> Gap:
 def _active(model: Any, parts: list[Batch], seed: int) -> list[tuple[int, int]]:
     """Units whose posterior mean varies over the data by more than 0.01 (Burda et al., 2016)."""
     means = zip(*(model.posterior_means(batch, Noise(seed)) for batch in parts), strict=True)
-    layers = [np.concatenate(layer).astype(np.float64) for layer in means]
+    layers = [np.concatenate([*map(to_host, layer)]).astype(np.float64) for layer in means]
     return [(int((layer.var(axis=0) > ACTIVE).sum()), layer.shape[1]) for layer in layers]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from backhand._types import Array, DType
+from backhand.backend import is_device_array
 
 # In the machine's byte order: what the compiled kernels can take.
 FLOATS = tuple(map(np.dtype, ("float32", "float64", "complex64", "complex128")))
@@ -57,8 +58,9 @@ def _check(op: str, arguments: dict[str, tuple[Array, str]]) -> dict[str, Any]:
     dtype, dtype_from = None, ""
     for name, (array, pattern) in arguments.items():
         kinds, leading, letters = _parse(pattern)
-        if not hasattr(array, "dtype"):
-            raise TypeError(f"{op}: {name} must be an array, got {type(array).__name__}")
+        if not isinstance(getattr(array, "dtype", None), np.dtype):
+            cure = "; bh.to_device(x) makes one of it" if is_device_array(array) else ""
+            raise TypeError(f"{op}: {name} must be an array, got {type(array).__name__}{cure}")
         if array.dtype.kind not in kinds or (kinds == "fc" and array.dtype not in FLOATS):
             wanted = "an array of integers" if kinds == "iub" else "float32 or float64"
             raise TypeError(

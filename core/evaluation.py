@@ -19,9 +19,11 @@ import numpy as np
 from backhand import annealing
 from backhand._types import Array
 from backhand.data import Data, batches
+from backhand.device import to_host
 from backhand.kernels import importance_weights
 from backhand.model import Batch, Model
 from backhand.noise import Noise
+from backhand.numerics import xp_of
 
 ACTIVE = 0.01  # variance over the data of a posterior mean, above which its unit is active
 WEIGHTS = 1 << 20  # log weights held at once: k times the data evaluated together
@@ -105,7 +107,8 @@ def evaluate(
     collected: dict[str, list[Array]] = {}
     size = batch if bound == "elbo" else max(1, min(batch, WEIGHTS // k))
     done = 0
-    for part in batches(chosen, size):
+    xp = xp_of(model.params.vector)
+    for part in batches(chosen, size, xp):
         values = _elbo(model, part, noise, k if bound == "elbo" else 1)
         if bound == "iwae":
             values |= _iwae(model, part, noise, k)
@@ -113,7 +116,7 @@ def evaluate(
             values |= _ais(model, part, noise, k, temperatures, leapfrogs)
         values["mean"] = model.encode(part).mean.reshape(len(part.x), -1).astype(np.float64)
         for name, value in values.items():
-            collected.setdefault(name, []).append(value)
+            collected.setdefault(name, []).append(to_host(value))
         done += len(part.x)
         if report is not None:
             report(done, len(chosen))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backhand._types import Array
+from backhand.device import to_host
 from backhand.kernels import adam
 from backhand.kernels.adam.reference import blocks
 from backhand.numerics import xp_of
@@ -192,18 +193,20 @@ def make_optimizer(name: str, n: int, dtype: Any, *, xp: Any = np, **settings: f
 
 
 def global_norm(grad: Array, table: Sequence[Entry] = ()) -> float:
-    """The Euclidean norm of grad (n,): blocks in its own precision, their sum in double.
+    """The Euclidean norm of grad (n,): blocks in its own precision, their sum in
+    double; on a GPU one block.
 
     Raises TrainingDiverged if it is not finite, or if its square overflows grad's precision
     (an optimiser's would too); names the parameters at fault where their ``table`` is given.
     """
-    xp = xp_of(grad)
-    size = _NORM_BLOCK if isinstance(grad, np.ndarray) else max(grad.shape[0], 1)
     total = 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, grad.shape[0], size):
-            block = grad[start : start + size]
-            total += float(xp.dot(block, block))
+    if isinstance(grad, np.ndarray):
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, grad.shape[0], _NORM_BLOCK):
+                block = grad[start : start + _NORM_BLOCK]
+                total += float(np.dot(block, block))
+    else:
+        total = float(to_host(xp_of(grad).dot(grad, grad)))
     if not isfinite(total):
         raise TrainingDiverged(f"the gradient is not finite{_culprits(grad, table)}; {_CURE}")
     return sqrt(total)
@@ -215,7 +218,8 @@ _CURE = "try a lower learning rate, gradient clipping, or a look at the data for
 def _culprits(grad: Array, table: Sequence[Entry]) -> str:
     bad = []
     for name, _, offset, size in table:
-        count = int((~xp_of(grad).isfinite(grad[offset : offset + size])).sum())
+        finite = xp_of(grad).isfinite(grad[offset : offset + size])
+        count = size - int(to_host(finite.sum()))
         if count:
             bad.append(f"{name} ({count} of {size})")
     more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from backhand.device import to_host
 from backhand.model import Bound
 from backhand.optim import TrainingDiverged
 
@@ -29,7 +30,7 @@ class Progress:
         prefix = "" if objective == "bound" else f"{objective}."
         for name, value in {"nats": -bound.value, **bound.terms}.items():
             name = prefix + name
-            self.sums[name] = self.sums.get(name, 0.0) + float(value.sum(dtype=np.float64))
+            self.sums[name] = self.sums.get(name, 0.0) + float(to_host(value).sum(dtype=np.float64))
             self.seen[name] = self.seen.get(name, 0) + len(value)
         if not math.isfinite(self.sums[prefix + "nats"]):
             what = "bound" if objective == "bound" else f"objective {objective!r}"

@@ -13,11 +13,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from backhand.device import to_host
 from backhand.grads import grads_like
 from backhand.model import Batch, Model
 from backhand.noise import Noise
+from backhand.numerics import xp_of
 
 
 def signal_to_noise(
@@ -27,8 +27,7 @@ def signal_to_noise(
     if draws < 2:
         raise ValueError(f"draws must be at least 2, got {draws}")
     g: Any = grads_like(model)
-    mean = np.zeros(len(g.vector))
-    squares = np.zeros(len(g.vector))  # Welford's sums
+    mean, squares = xp_of(g.vector).zeros((2, len(g.vector)))  # Welford's sums
     for r in range(1, draws + 1):
         g.zero()
         model.bound(batch, Noise(seed, step=r), k).backward(None, g)
@@ -36,7 +35,7 @@ def signal_to_noise(
         away = g.vector - mean
         mean += away / r
         squares += away * (g.vector - mean)
-    found = {}
+    found, mean, squares = {}, to_host(mean), to_host(squares)
     for part in parts:
         where = model.params.range_of(part)
         noise = squares[where].sum() / (draws - 1)

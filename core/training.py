@@ -12,15 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backhand._types import Array
-from backhand.backend import use_backend
+from backhand.backend import is_device_array
 from backhand.config import DataConfig, TrainConfig
 from backhand.data import Data, Split, batch_at, batch_of, batches, steps_per_epoch
+from backhand.device import host_backend, placed, to_device, to_host
 from backhand.grads import NO_GRAD, Grads, grads_like
 from backhand.model import UNWEIGHTED, Batch, Bound, Model, Objective, Weights
 from backhand.models import model_class, model_name
 from backhand.noise import Noise
 from backhand.numerics import xp_of
 from backhand.optim import Optimizer, TrainingDiverged, clip_scale, global_norm, make_optimizer
+from backhand.params import assign_constants, constants
 from backhand.progress import Progress
 from backhand.runs import Run, Settings
 from backhand.schedules import kl_weight, learning_rate
@@ -63,9 +65,12 @@ def fit(
     Raises ValueError for settings that do not fit together, and TrainingDiverged, before a
     checkpoint is written, when a bound or a gradient is not finite.
     """
-    vector = model.params.vector
     if config is None:
         config = run.settings.training if isinstance(run, Run) else TrainConfig()
+    if config.backend == "cuda" and not is_device_array(model.params.vector):
+        return _on_device(model, data, config, run=run, report=report)
+    vector = model.params.vector
+    xp = xp_of(vector)
     _check(model, data, config)
     if isinstance(run, str | os.PathLike):
         run = _new_run(run, model, data, config)
@@ -79,8 +84,7 @@ def fit(
     with ExitStack() as settings:
         if config.threads:
             settings.enter_context(blas_threads(config.threads))
-        if config.backend:
-            settings.enter_context(use_backend(config.backend))
+        settings.enter_context(host_backend(config.backend))
         if run is not None:
             settings.enter_context(run.locked())
             run.go_on_with(config)
@@ -95,11 +99,13 @@ def fit(
                 config.schedule, step, total, config.lr, **config.schedule_settings
             )
             weights = Weights(kl=kl_weight(step, warmup), free_bits=config.free_bits)
-            bounds = _bounds(model, batch_of(data.train, index, noise), noise, config.k, weights)
+            bounds = _bounds(
+                model, batch_of(data.train, index, noise, xp), noise, config.k, weights
+            )
             for update, bound in zip(updates, bounds, strict=True):
                 progress.add(bound, update.objective.name)
                 update.grads.zero()
-                d = xp_of(vector).full(len(index), -1 / len(index), vector.dtype)
+                d = xp.full(len(index), -1 / len(index), vector.dtype)
                 bound.backward(d, update.grads)  # minimise the mean
                 update.grads.flush()
             for update in updates:  # all gradients are taken before anything moves
@@ -128,12 +134,25 @@ def fit(
     return Result(progress.step, progress.seconds, progress.train, progress.valid, finished)
 
 
+def _on_device(model: Model, data: Data, config: TrainConfig, **options: Any) -> Result:
+    """``fit`` of a model on the host, on the GPU; in the end the host has what was learned."""
+    twin = to_device(model)
+    try:
+        return fit(twin, data, config, **options)
+    finally:
+        model.params.vector[...] = to_host(twin.params.vector)
+        kept = {name: to_host(array) for name, array in constants(twin).items()}
+        assign_constants(model, kept)
+
+
 def try_out(model: Model, data: Data, config: TrainConfig) -> None:
     """One datum forward and backward, so that what cannot train says so before there is a run."""
-    with use_backend(config.backend) if config.backend else ExitStack():
+    model = placed(model, config.backend)
+    xp = xp_of(model.params.vector)
+    with host_backend(config.backend):
         split = data.train.rows(slice(0, 1))
         split = replace(data, train=split).converted(config.dtype).train
-        batch = batch_of(split, np.zeros(1, np.int64), Noise(0))
+        batch = batch_of(split, np.zeros(1, np.int64), Noise(0), xp)
         for bound in _bounds(model, batch, Noise(0), config.k, UNWEIGHTED):
             bound.backward(None, NO_GRAD)
 
@@ -209,7 +228,7 @@ def _close_epoch(
     row: dict[str, Any] = {"train": train}
     if valid is not None:
         total = Progress(progress.step)
-        for batch in batches(valid, config.batch):
+        for batch in batches(valid, config.batch, xp_of(model.params.vector)):
             total.add(model.bound(batch, Noise(config.seed), config.k))
         row["valid"] = total.take()
         row["best"] = progress.judge(row["valid"]["nats"])

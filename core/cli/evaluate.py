@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import nullcontext
 from typing import Any
 
-from backhand.backend import use_backend
 from backhand.cli import emit, output_file, part_of, save_npz
+from backhand.device import host_backend, placed
 
 
 def add_parser(subparsers: Any) -> None:
@@ -35,9 +34,9 @@ def run(args: argparse.Namespace) -> int:
     file = output_file("--per-example", given, [".npz"]) if given else None
     settings = _of_ais(args)
     opened = Run.open(args.folder)
-    model, data = opened.load(), opened.data()
+    model, data = placed(opened.load(), args.backend), opened.data()
     split = part_of(data, args.split)
-    with use_backend(args.backend) if args.backend else nullcontext():
+    with host_backend(args.backend):
         result = evaluate(
             model, data, bound=args.bound, k=args.k, split=split,
             seed=args.seed, limit=args.limit, report=_Lines(), **settings,

@@ -13,6 +13,7 @@ from backhand._types import Array
 from backhand.data.files import DataError
 from backhand.model import Batch
 from backhand.noise import Noise, order
+from backhand.numerics import xp_of
 
 SPLITS = ("train", "valid", "test")
 _ROWS = 2048  # binarised at a time, to bound the memory of the draws
@@ -69,30 +70,36 @@ class Split:
         return replace(self, x=x, pictures=False, binarise=None)
 
 
-def batch_of(split: Split, index: Array, noise: Noise) -> Batch:
-    """Rows ``index`` (B,) of a split; dynamic binarisation is drawn from ``noise``."""
-    x = split.x[index]
-    if split.binarise is not None:
-        x = binarised(x, index, noise, SPLITS.index(split.name))
-    return _batch(split, x, index, index)
+def batch_of(split: Split, index: Array, noise: Noise, xp: Any = np) -> Batch:
+    """Rows ``index`` (B,) of a split; dynamic binarisation is drawn from ``noise``.
+
+    xp: NumPy, or CuPy for a batch on the GPU; the split and ``index`` are on the host.
+    """
+    batch = _batch(split, index, index, xp)
+    if split.binarise is None:
+        return batch
+    return batch._replace(x=binarised(batch.x, batch.index, noise, SPLITS.index(split.name)))
 
 
-def batches(split: Split, batch: int) -> Iterator[Batch]:
-    """All rows in order, for evaluation; binarised by the data set's own seed, never the run's."""
+def batches(split: Split, batch: int, xp: Any = np) -> Iterator[Batch]:
+    """All rows in order, for evaluation; binarised by the data set's own seed, never the run's.
+
+    xp: as in ``batch_of``.
+    """
     _positive(batch=batch)
     for first in range(0, len(split), batch):
         rows = slice(first, min(first + batch, len(split)))
         index = np.arange(rows.start, rows.stop)
         if split.binarise is None:
-            yield _batch(split, split.x[rows], rows, index)
+            yield _batch(split, rows, index, xp)
         else:
-            yield batch_of(split, index, Noise(split.binarise))
+            yield batch_of(split, index, Noise(split.binarise), xp)
 
 
-def _batch(split: Split, x: Array, rows: Any, index: Array) -> Batch:
-    y = None if split.y is None else split.y[rows]
-    mask = None if split.mask is None else split.mask[rows]
-    return Batch(x, index, y, mask)
+def _batch(split: Split, rows: Any, index: Array, xp: Any) -> Batch:
+    y = None if split.y is None else xp.asarray(split.y[rows])
+    mask = None if split.mask is None else xp.asarray(split.mask[rows])
+    return Batch(xp.asarray(split.x[rows]), xp.asarray(index), y, mask)
 
 
 def binarised(x: Array, index: Array, noise: Noise, split_number: int) -> Array:
@@ -105,7 +112,7 @@ def binarised(x: Array, index: Array, noise: Noise, split_number: int) -> Array:
         raise DataError(
             f"binarised: x must be float in [0, 1], got {x.dtype}; use Data.converted(dtype)"
         )
-    out = np.empty_like(x)
+    out: Array = xp_of(x).empty_like(x)
     for first in range(0, len(x), _ROWS):
         rows = slice(first, first + _ROWS)
         p = x[rows].astype(np.float32, copy=False)

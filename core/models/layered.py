@@ -11,9 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal, Self
-
-import numpy as np
 
 from backhand._types import Array
 from backhand.grads import NO_GRAD
@@ -161,7 +160,7 @@ class Layered(OfVectors):
     def log_likelihood(self, u: Array, batch: Batch) -> tuple[Array, Callable[[Array], Array]]:
         """log p(x | u), (C, B), for noise u (C, B, U); backward(d_logp) gives du."""
         xp, x = xp_of(u), self._rows(batch.x)
-        ends = np.cumsum(self.config.latent)[:-1]
+        ends = list(accumulate(self.config.latent))[:-1]
         z, back_draw = self.generation.draw(xp.split(u, ends, axis=-1))
         logp, back_decoder = self.generation.decoder(z, x)
 
@@ -187,7 +186,7 @@ class Layered(OfVectors):
             raise ValueError(
                 f"{type(self).__name__} generates from the prior alone; given must be None"
             )
-        index, dtype = np.arange(n), self.params.vector.dtype
+        index, dtype = xp_of(self.params.vector).arange(n), self.params.vector.dtype
         eps = [
             noise.normal("prior", index, (size,), layer=i, dtype=dtype)
             for i, size in enumerate(self.config.latent)

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-import numpy as np
-
 from backhand._types import Array
 from backhand.distributions import latent, log_ratio
 from backhand.grads import NO_GRAD
@@ -212,7 +210,7 @@ class VAE(OfVectors):
         """n draws z ~ N(0, I), x ~ p(x|z)."""
         if given is not None:
             raise ValueError("vae generates from the prior alone; given must be None")
-        index = np.arange(n)
+        index = xp_of(self.params.vector).arange(n)
         z = noise.normal("prior", index, (self.config.latent,), dtype=self.params.vector.dtype)
         h = self.decoder.mlp(z)[0]
         x = self.decoder.output.draw(h, noise, index)

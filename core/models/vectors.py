@@ -11,6 +11,7 @@ import numpy as np
 
 from backhand._types import Array
 from backhand.columns import moments
+from backhand.device import check_place
 from backhand.model import Batch, DataSpec
 from backhand.noise import Noise
 from backhand.numerics import xp_of
@@ -89,6 +90,7 @@ class OfVectors(Packed):
                 f"(B, {', '.join(map(str, self.spec.shape))}), "
                 f"as the model was made for, got {x.shape}"
             )
+        check_place(type(self).__name__, x, self.params.vector)
         rows = x.reshape(len(x), math.prod(x.shape[1:]))
         return self.scaling(rows) if self.scaling else rows
 

@@ -3,7 +3,8 @@
     y_n = W[ids_n],   dW_v = sum of dy_n over the n with ids_n = v, in the order of n
 
 W (V, D); ids (...), integers in [0, V); y (..., D).  An id out of range is an error that names the
-first one.  The sum has no atomic additions: it is the same for any number of threads.
+first one; ids on a GPU are not looked at.  The sum has no atomic additions: it is the same for
+any number of threads.
 Saved: W (only its shape is used), ids.  Derivation: DERIVATION.md.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from backhand._types import Array
-from backhand.backend import Op
+from backhand.backend import Op, is_device_array
 from backhand.checks import check
 from backhand.kernels.embedding.reference import Saved
 from backhand.outputs import check_written
@@ -48,7 +49,9 @@ def add_at(W: Array, ids: Array, dy: Array, *, backend: str | None = None) -> No
 def _check_ids(ids: Array, rows: int) -> None:
     if ids.dtype.kind == "b":
         raise TypeError("embedding: ids must be integers, got bool")
-    if not ids.size or (int(ids.min()) >= 0 and int(ids.max()) < rows):
+    if is_device_array(ids) or not ids.size:  # to look would stop a GPU
+        return
+    if int(ids.min()) >= 0 and int(ids.max()) < rows:
         return
     flat = ids.reshape(-1)
     first = np.flatnonzero((flat < 0) | (flat >= rows))[0]

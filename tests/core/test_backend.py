@@ -45,6 +45,7 @@ def op(*names):
 class Device:
     """Looks like an array on a GPU."""
 
+    __module__ = "cupy"
     __cuda_array_interface__ = {}
     dtype = np.dtype("float32")
 

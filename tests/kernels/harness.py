@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from backhand.backend import backends
+from backhand.device import to_device, to_host
 from tests.kernels.layouts import LAYOUTS, laid_out
 from tests.tolerances import BASELINE, COMPLEX_STEP, FLOAT32, FLOAT64, ROUNDED
 
@@ -71,9 +72,9 @@ class Case:
         return [i for i, y in enumerate(outputs) if is_float(y)]
 
     def forward(self, inputs, backend="numpy"):
-        function = getattr(self.op, self.functions[0])
+        function, inputs = getattr(self.op, self.functions[0]), placed(inputs, backend)
         *outputs, saved = function(*inputs, *self.arguments, **self.keywords, backend=backend)
-        return outputs, saved
+        return placed(outputs), saved
 
     def cotangents(self, rng, outputs):
         return [
@@ -84,8 +85,9 @@ class Case:
     def backward(self, cotangents, saved, backend="numpy", **keywords):
         function = getattr(self.op, self.functions[1])
         keywords = {**self.back_keywords, **keywords}
+        cotangents, saved = placed(cotangents, backend), placed(saved, backend)
         found = function(*cotangents, saved, **keywords, backend=backend)
-        return list(found) if isinstance(found, tuple) else [found]
+        return placed(list(found) if isinstance(found, tuple) else [found])
 
     def gradients(self, inputs, cotangents, saved, backend="numpy", **keywords):
         """{input number: gradient}; integer inputs may be left out of what backward returns."""
@@ -98,6 +100,13 @@ class Case:
         for i in numbers:
             assert i in self.wrt(inputs) or gradients[i] is None, f"input {i} has a gradient"
         return {i: gradients[i] for i in self.wrt(inputs)}
+
+
+def placed(arrays, backend="numpy"):
+    """The same list or tuple, its arrays where the backend takes them: host or device."""
+    move = to_device if backend == "cuda" else to_host
+    moved = [move(x) if hasattr(x, "dtype") else x for x in arrays]
+    return type(arrays)(*moved) if hasattr(arrays, "_fields") else type(arrays)(moved)
 
 
 def on_host(op):
@@ -203,6 +212,8 @@ def check_gradient(case, rng, sizes, backend="numpy"):
 
 def check_kept(case, inputs, backend):
     """An output is read-only if the backward reads its memory, and never that of an input."""
+    if backend == "cuda":  # no such mark there
+        return
     outputs, saved = case.forward(inputs, backend)
     for y in outputs:
         kept = any(isinstance(x, np.ndarray) and np.shares_memory(x, y) for x in saved)
@@ -215,22 +226,27 @@ def check_contract(case, rng, sizes, backend="numpy", dtype=np.float64):
     inputs = case.make(rng, sizes, dtype)
     check_kept(case, inputs, backend)
     copies = [None if x is None else x.copy() for x in inputs]
+    inputs = placed(inputs, backend)
     outputs, saved = case.forward(inputs, backend)
     kept = [y.copy() for y in outputs]
     a, b = case.cotangents(rng, outputs), case.cotangents(rng, outputs)
     a_copies = [d.copy() for d in a]
+    a = placed(a, backend)
     first = {i: g.copy() for i, g in case.gradients(inputs, a, saved, backend).items()}
     again = case.gradients(inputs, a, saved, backend)
     for i, gradient in first.items():
         assert np.array_equal(gradient, again[i]), f"a second backward differs for input {i}"
         assert gradient.shape == inputs[i].shape
         assert gradient.dtype == inputs[i].dtype
-    for old, new in zip([*copies, *a_copies, *kept], [*inputs, *a, *outputs], strict=True):
+    now = placed([*inputs, *a, *outputs])
+    for old, new in zip([*copies, *a_copies, *kept], now, strict=True):
         assert old is None or np.array_equal(old, new), "an input, cotangent or output is written"
     for y in outputs:
         assert not is_float(y) or y.dtype == dtype
     other = case.gradients(inputs, b, saved, backend)
-    both = case.gradients(inputs, [x + 2 * y for x, y in zip(a, b, strict=True)], saved, backend)
+    both = case.gradients(
+        inputs, [x + 2 * y for x, y in zip(a_copies, b, strict=True)], saved, backend
+    )
     tolerance = FLOAT64 if dtype == np.float64 else FLOAT32
     for i in first:
         agree(both[i], first[i] + 2 * other[i], tolerance, floor=case.scale)
@@ -265,8 +281,16 @@ def check_backend(case, rng, sizes, backend, dtype, layouts=LAYOUTS[:1], others=
     low, low_saved = case.forward(inputs)
     low_gradients = case.gradients(inputs, cotangents, low_saved)
     turn = [layouts[n % len(layouts)] for n in range(len(inputs) + len(cotangents))]
-    given = [laid_out(x, how) for x, how in zip(inputs, turn, strict=False)]
-    seeds = [laid_out(d, how) for d, how in zip(cotangents, reversed(turn), strict=False)]
+
+    @cache
+    def given(where):
+        return [laid_out(x, how) for x, how in zip(placed(inputs, where), turn, strict=False)]
+
+    @cache
+    def seeds(where):
+        there = placed(cotangents, where)
+        return [laid_out(d, how) for d, how in zip(there, reversed(turn), strict=False)]
+
     tolerance = FLOAT32 if dtype == np.float32 else FLOAT64
 
     @cache
@@ -274,9 +298,9 @@ def check_backend(case, rng, sizes, backend, dtype, layouts=LAYOUTS[:1], others=
         """Eight times what comes out where the numbers that go in are rounded otherwise."""
         results = []
         for _ in range(8):  # of three the largest was sixteen times too small
-            there, seeds = rounded(rng, exact, dtype), rounded(rng, cotangents, dtype)
+            there, changed = rounded(rng, exact, dtype), rounded(rng, cotangents, dtype)
             y, kept = case.forward(there)
-            results.append((y, case.gradients(there, seeds, kept)))
+            results.append((y, case.gradients(there, changed, kept)))
         return results
 
     def compare(found, reference, at_low, which, i):
@@ -296,9 +320,9 @@ def check_backend(case, rng, sizes, backend, dtype, layouts=LAYOUTS[:1], others=
         others = [name for name in available(case) if name != backend]
     pairs = [(backend, backend), *((backend, o) for o in others), *((o, backend) for o in others)]
     for ahead, back in pairs:
-        found, kept = case.forward(given, ahead)
+        found, kept = case.forward(given(ahead), ahead)
         for i, y in enumerate(found):
             compare(y, outputs[i], low[i], 0, i)
         assert len(found) == len(outputs)
-        for i, gradient in case.gradients(given, seeds, kept, back).items():
+        for i, gradient in case.gradients(given(back), seeds(back), kept, back).items():
             compare(gradient, gradients[i], low_gradients[i], 1, i)

@@ -8,7 +8,7 @@ import pytest
 
 from backhand.backend import backends
 from backhand.csrc import sources
-from backhand.kernels import bias_activation, cuda_tools, emulator
+from backhand.kernels import bias_activation, emulator
 from backhand.kernels.cuda_tools import launch
 from tests.kernels.harness import needs
 
@@ -129,52 +129,6 @@ def test_arrays_in_different_places_are_refused():
     words = "arrays in different places: y on device 1, a on device 0, b on device 1"
     with pytest.raises(ValueError, match=words):
         launch(OP, KERNEL, GRID, BLOCK, arguments(y=Device(1), a=Device(0), b=Device(1)))
-
-
-def test_arrays_of_a_device_go_to_cupy(monkeypatch):
-    """Types, options and the order of arguments, as a stand-in for CuPy gets them."""
-    seen = []
-
-    class RawModule:
-        def __init__(self, code, options, backend):
-            assert '#line 1 "bias_activation/kernel.cu"' in code
-            seen.append(options)
-
-        def get_function(self, name):
-            return lambda grid, block, values, shared_mem: seen.append(
-                (name, grid, block, values, shared_mem)
-            )
-
-    class On:
-        def __init__(self, number):
-            seen.append(number)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return None
-
-    cupy = types.ModuleType("cupy")
-    cupy.RawModule, cupy.cuda = RawModule, types.SimpleNamespace(Device=On)
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
-    cuda_tools.cuda_device.module.cache_clear()
-    cuda_tools.cuda_device._function.cache_clear()
-    try:
-        y, a = Device(3), Device(3)
-        for _ in range(2):
-            launch(OP, KERNEL, GRID, BLOCK, arguments(y=y, a=a, b=None))
-    finally:
-        cuda_tools.cuda_device.module.cache_clear()
-        cuda_tools.cuda_device._function.cache_clear()
-    options = ("--std=c++17", "-DBH_REAL=double")
-    number, made, called, *again = seen
-    assert (number, made, again) == (3, options, [3, called])  # compiled once
-    name, grid, block, values, shared = called
-    assert (name, grid, block, shared) == (KERNEL, (1, 4, 1), (32, 1, 1), 0)
-    assert values[:2] == (y, a)
-    assert [type(v) for v in values[2:]] == [np.uintp, np.int64, np.int32, np.int32]
-    assert [int(v) for v in values[2:]] == [0, 4, 5, 0]
 
 
 def test_the_emulator_has_what_the_texts_say():
