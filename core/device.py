@@ -14,6 +14,7 @@ import numpy as np
 
 from backhand._types import Array
 from backhand.backend import is_device_array, require, use_backend
+from backhand.numerics import HOST
 
 _CUDA = 2  # kDLCUDA of DLPack
 
@@ -38,7 +39,7 @@ def to_device(x: Any) -> Any:
 
 def to_host(x: Any) -> Any:
     """An array, or a model, in NumPy's memory; what is there already is not copied."""
-    if isinstance(x, np.ndarray | np.generic):
+    if isinstance(x, HOST):
         return x
     if hasattr(x, "params"):
         return x.over(to_host(x.params.vector))

@@ -15,11 +15,12 @@ import numpy as np
 from backhand._types import Array
 
 BLOCK = 128  # rows that are summed one after the other
+HOST = (np.ndarray, np.generic)  # a tuple: ``np.ndarray | np.generic`` is made anew at each call
 
 
 def xp_of(x: Any) -> Any:
     """The array module of ``x``: NumPy, or CuPy for arrays on a GPU."""
-    if isinstance(x, np.ndarray | np.generic):
+    if isinstance(x, HOST):
         return np
     module = sys.modules.get(type(x).__module__.partition(".")[0])
     return module if module is not None and hasattr(module, "ndarray") else np
