@@ -28,6 +28,7 @@ from backhand.numerics import xp_of
 from backhand.signal_to_noise import signal_to_noise
 
 ELBO_SAMPLES = 100  # per datum, for ELBOs
+MOST = 50  # samples in what is repeated: gradients, semi-implicit bounds
 SIZE = 100  # data evaluated together
 TEST, SIMULATED = "test", "simulated"
 NEEDED = ("log_likelihood", "noise_size", "elbo_at", "posterior_means")
@@ -131,6 +132,8 @@ def _weigh(
     collected: dict[tuple[str, int], list[tuple[Array, Any]]] = {}
     for batch, made_of in parts:
         found = _elbos(model, batch, Noise(settings.seed))
+        if hasattr(model, "semi_implicit"):
+            found |= _corrupted(model, batch, Noise(settings.seed), settings.ks)
         found |= importance_bounds(model, batch, Noise(settings.seed), settings.ks)
         report(f"annealing of {len(batch.x)} data")
         found |= _annealed(model, batch, made_of, settings)
@@ -154,6 +157,15 @@ def _elbos(model: Any, batch: Batch, noise: Noise) -> Values:
     for name, q in (("elbo", model.encode(batch)), ("elbo, fitted q", fitted)):
         value = model.elbo_at(q, batch, noise, ELBO_SAMPLES)[0]
         found[name, ELBO_SAMPLES] = value.astype(np.float64), None
+    return found
+
+
+def _corrupted(model: Any, batch: Batch, noise: Noise, ks: Sequence[int]) -> Values:
+    """Of a denoising model, under its corruption: L_dvae, k = 0, and L_k with k more draws."""
+    found: Values = {}
+    for k in (0, *(k for k in ks if k <= MOST)):
+        value = model.semi_implicit(batch, noise, k, ELBO_SAMPLES // (k + 1) + 1)
+        found["semi-implicit, corrupted", k] = value.astype(np.float64), None
     return found
 
 
@@ -227,7 +239,7 @@ def _ratios(model: Any, batch: Batch, settings: Settings) -> dict[str, dict[int,
         found[estimator] = {
             k: signal_to_noise(chosen, batch, k, model.params.parts, seed=settings.seed)
             for k in settings.ks
-            if k <= 100
+            if k <= MOST
         }
     return found
 

@@ -35,7 +35,8 @@ class TrainConfig:
     k: samples per datum.  lr: learning rate; schedule: constant, step (times ``decay`` at each
     of ``milestones``, fractions of the run), cosine (down to ``lr_final``) or iwae.
     beta1, beta2, eps: of adam, adamw, adamax; weight_decay: adamw; rms_decay, eps: rmsprop;
-    momentum: sgd.  clip: largest norm of the gradient, 0: any.
+    momentum: sgd; iwae_author, Adam as in the code of Burda et al., has none of them.
+    clip: largest norm of the gradient, 0: any.
     kl_warmup: epochs in which the weight of the KL rises from 0 to 1.  free_bits: nats per
     latent dimension below which its KL is not reduced.
     patience: validations without a better bound before the run stops, 0: never.
@@ -48,7 +49,7 @@ class TrainConfig:
     batch: int = 100
     seed: int = 0
     k: int = 1
-    optimizer: Literal["adam", "adamw", "adamax", "rmsprop", "sgd"] = "adam"
+    optimizer: Literal["adam", "adamw", "adamax", "rmsprop", "sgd", "iwae_author"] = "adam"
     lr: float = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999

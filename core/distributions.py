@@ -11,7 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from backhand._types import Array
-from backhand.kernels import bernoulli_logits, gaussian_density, gaussian_latent
+from backhand.kernels import (
+    bernoulli_logits,
+    gaussian_density,
+    gaussian_latent,
+    importance_weights,
+)
 from backhand.numerics import sum_samples
 
 
@@ -71,3 +76,24 @@ def log_ratio(
         return -d * z, half * sum_samples(d, logvar.ndim)
 
     return ratio, backward
+
+
+def mixture(
+    z: Array, mean: Array, logvar: Array
+) -> tuple[Array, Callable[[Array], tuple[Array, Array, Array]]]:
+    """log 1/C sum_c N(z; mean_c, exp(logvar_c)), (K, B), for z (K, B, Z), mean (C, K, B, Z).
+
+    backward(d) gives (dz, dmean, dlogvar).
+    """
+    components, back_components = gaussian(z, mean, logvar)  # (C, K, B)
+    run = importance_weights.OP.resolve(None, components)
+    flat = components.reshape(len(mean), -1)
+    total, saved = importance_weights.forward(flat, backend=run)
+
+    def backward(d: Array) -> tuple[Array, Array, Array]:
+        seed = importance_weights.backward(d.reshape(-1), saved, backend=run)
+        dz, dmean, dlogvar = back_components(seed.reshape(components.shape))
+        assert dz is not None
+        return dz, dmean, dlogvar
+
+    return total.reshape(components.shape[1:]), backward

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite, sqrt
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,12 +92,29 @@ def _sgd(
         p -= t
 
 
+def _iwae_author(
+    theta: Array, grad: Array, slots: dict[str, Array], *, lr: float, scale: float, step: int
+) -> None:
+    """Adam with v begun at 1, a slow m, and eps beside the uncorrected root of v."""
+    beta2, eps = 0.999, 1e-4
+    _adam(
+        theta, grad, slots, lr=lr, scale=scale, step=step, beta1=0.99, beta2=beta2,
+        eps=eps / sqrt(1 - beta2**step),
+    )  # fmt: skip
+
+
 class Rule(NamedTuple):
-    """An update rule, the vectors that it keeps, and its settings with their defaults."""
+    """An update rule, the vectors that it keeps, and its settings with their defaults.
+
+    start: what the vectors begin with, where not 0.  of_sum: the rule is made for the gradient of
+    the sum over the batch, not of the mean.
+    """
 
     update: Callable[..., None]
     slots: tuple[str, ...]
     settings: Mapping[str, float]
+    start: Mapping[str, float] = MappingProxyType({})
+    of_sum: bool = False
 
 
 _BETAS = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
@@ -107,6 +125,8 @@ RULES: dict[str, Rule] = {
     "adamax": Rule(_adamax, ("m", "u"), _BETAS),  # Kingma & Ba 2015, algorithm 2, eps as in PyTorch
     "rmsprop": Rule(_rmsprop, ("v",), {"rms_decay": 0.9, "eps": 1e-8}),  # Tieleman & Hinton 2012
     "sgd": Rule(_sgd, ("velocity",), {"momentum": 0.9}),  # Polyak 1964, as in Sutskever et al. 2013
+    # As in the code of Burda et al. 2016; nothing in it can be set.
+    "iwae_author": Rule(_iwae_author, ("m", "v"), {}, {"v": 1.0}, of_sum=True),
 }
 
 _BELOW_ONE = ("beta1", "beta2", "rms_decay", "momentum")
@@ -121,7 +141,10 @@ class Optimizer:
         self.name = name
         self.settings = dict(settings)
         self._rule = RULES[name]
-        self._slots: dict[str, Array] = {s: xp.zeros(n, dtype) for s in self._rule.slots}
+        start = self._rule.start
+        self._slots: dict[str, Array] = {
+            s: xp.full(n, start.get(s, 0), dtype) for s in self._rule.slots
+        }
         self._step = 0
 
     def step(self, theta: Array, grad: Array, lr: float, scale: float = 1.0) -> None:
@@ -145,6 +168,11 @@ class Optimizer:
             **self.settings,
         )  # fmt: skip
         self._step += 1
+
+    @property
+    def of_sum(self) -> bool:
+        """Whether the gradient is to be that of the sum over a batch, not of the mean."""
+        return self._rule.of_sum
 
     @property
     def state(self) -> dict[str, Array]:
@@ -175,7 +203,7 @@ class Optimizer:
 
 
 def make_optimizer(name: str, n: int, dtype: Any, *, xp: Any = np, **settings: float) -> Optimizer:
-    """An optimiser for n parameters of ``dtype``, its state zero, in ``xp``'s memory."""
+    """An optimiser for n parameters of ``dtype``, its state as at the start, in ``xp``'s memory."""
     if name not in RULES:
         raise ValueError(f"unknown optimizer {name!r}; there are {', '.join(RULES)}")
     known = RULES[name].settings

@@ -111,6 +111,7 @@ def fit(
             for update in updates:  # all gradients are taken before anything moves
                 gradient = update.grads.vector[update.where]
                 scale = clip_scale(_norm(gradient, progress), config.clip)
+                scale *= len(index) if update.optimizer.of_sum else 1
                 update.optimizer.step(vector[update.where], gradient, rate, scale)
 
             row: dict[str, Any] = {"step": step}

@@ -7,34 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from backhand._types import Array, Shape
+from backhand.checking.case import Case
+from backhand.checking.catalogue_models import models
 from backhand.checking.draws import Draws
-from backhand.checking.subject import CallSubject, ModelSubject, Subject, kernel
-from backhand.model import Batch, DataSpec, Weights
-from backhand.noise import Noise
+from backhand.checking.subject import CallSubject, Subject, kernel
 
 K, B, D, Z, SIZE = 2, 5, 3, 4, 7
 Inputs = Callable[[Draws], tuple[Any, ...]]
 IDS = np.array([[3, 0, 3], [5, 3, 1]])  # of SIZE rows
 MASK = np.array([1, 0, 1, 1, 0])  # (B,): rows whose sequences go on
 STD = {"": 1.0, "logvar=50": np.exp(25.0), "logvar=-50": np.exp(-25.0)}
-
-
-class Case(NamedTuple):
-    """name: of the op, layer or model; variant: "" or what is special; make: what to check."""
-
-    name: str
-    variant: str
-    kind: str
-    make: Callable[[Draws], Subject]
-
-    @property
-    def label(self) -> str:
-        return f"{self.name}[{self.variant}]" if self.variant else self.name
 
 
 def _normals(*shapes: Shape) -> Inputs:
@@ -242,55 +229,7 @@ def _layers() -> list[Case]:
     ]  # fmt: skip
 
 
-def _models() -> list[Case]:
-    def vae(variant: str, kind: str, k: int, weights: Weights | None = None, **fields: Any) -> Case:
-        def subject(draws: Draws) -> Subject:
-            VAE = import_module("backhand.models.vae").VAE
-            x = draws.normal(B, SIZE) + (draws.normal(SIZE) if kind == "real" else 0)
-            x = x if kind == "real" else (x > 0).astype(np.float64)
-            config = VAE.Config(latent=Z, **{"hidden": (6, D), **fields})
-            model = VAE.create(config, DataSpec((SIZE,), kind), x, seed=3, dtype="float64")
-            # Away from the initial values, where biases are zero.
-            model.params.vector[...] += 0.2 * draws.normal(model.params.vector.size)
-            batch = Batch(x, np.array([4, 0, 9, 2, 7]))
-            return ModelSubject(
-                model, batch, Noise(5, 1), k, weights or Weights(), None, None, "model"
-            )
-
-        return Case("vae", variant, "model", subject)
-
-    def layered(name: str, variant: str, **fields: Any) -> Case:
-        def subject(draws: Draws) -> Subject:
-            Model = getattr(import_module(f"backhand.models.{name}"), name.upper())
-            x = (draws.normal(B, SIZE) > 0).astype(np.float64)
-            config = Model.Config(**{"hidden": (6, D), "latent": (Z, 2), **fields})
-            model = Model.create(config, DataSpec((SIZE,), "binary"), x, seed=3, dtype="float64")
-            model.params.vector[...] += 0.2 * draws.normal(model.params.vector.size)
-            batch = Batch(x, np.array([4, 0, 9, 2, 7]))
-            return ModelSubject(model, batch, Noise(5, 1), 4, Weights(), None, None, "model")
-
-        return Case(name, variant, "model", subject)
-
-    return [
-        vae("bernoulli", "binary", 1),
-        vae("bernoulli, k=3, sampled kl", "binary", 3, kl="sampled"),
-        vae("bernoulli, no hidden layer", "binary", 1, hidden=()),
-        vae("gaussian, shared variance", "real", 2),
-        vae(
-            "gaussian, fixed variance", "real", 1, variance="fixed", std=0.7, activation="softplus"
-        ),
-        vae("gaussian, learned variance", "real", 1, variance="learned", log_scale_bound=2.0),
-        vae("gaussian, weighted, free bits", "real", 1, Weights(0.7, 0.3, 1.15), activation="elu"),
-        layered("iwae", "one layer", hidden=(6,), latent=(Z,)),
-        layered("iwae", "two layers"),
-        layered("iwae", "two layers, averaged", estimator="elbo"),
-        layered("iwae", "miwae", estimator="miwae", groups=2),
-        layered("iwae", "ciwae", estimator="ciwae", beta=0.3),
-        layered("dvae", "two layers"),
-    ]
-
-
-CASES = tuple(_ops() + _layers() + _models())
+CASES = tuple(_ops() + _layers() + models())
 
 
 def select(names: list[str]) -> list[Case]:

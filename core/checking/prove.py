@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from backhand.backend import BackendUnavailable, use_backend
-from backhand.checking.catalogue import Case
+from backhand.checking.case import Case
 from backhand.checking.compare import compare
 from backhand.checking.draws import Draws
 from backhand.checking.receipt import FORWARD, Receipt

@@ -16,7 +16,9 @@ from typing import ClassVar, Literal
 
 from backhand._types import Array
 from backhand.corruptions import corrupt
-from backhand.model import Batch
+from backhand.distributions import gaussian, mixture
+from backhand.grads import NO_GRAD
+from backhand.model import Batch, Gaussian
 from backhand.models.iwae import IWAE, IWAEConfig
 from backhand.noise import Noise
 
@@ -52,3 +54,21 @@ class DVAE(IWAE):
     def corrupt(self, batch: Batch, noise: Noise, k: int) -> Array:
         """What the encoder sees in training, (k, B, *shape): a corruption for each sample."""
         return corrupt(self.config.corruption, self.config.level, batch.x, batch.index, noise, k)
+
+    def semi_implicit(self, batch: Batch, noise: Noise, draws: int, k: int = 1) -> Array:
+        """L_K of Yin & Zhou (ICML 2018) under the training corruption, (B,), K = ``draws``.
+
+        In place of q(z_1 | x~) stands the mean over x~ and K more draws of it; with none it is
+        L_dvae, with ever more L_cvae.  Averaged over k samples.
+        """
+        x = self._rows(batch.x)
+        seen = self.corrupt(batch, noise, (draws + 1) * k)
+        shown = self._rows(seen.reshape(-1, *batch.x.shape[1:])).reshape(draws + 1, k, *x.shape)
+        q, _ = self.recognition.nets[0](shown)  # (K + 1, k, B, Z_1)
+        own = Gaussian(q.mean[0], q.logvar[0])
+        eps = self._noise(noise, batch.index, k, x.dtype)
+        z, log_q, *_ = self.recognition(x, eps, (own, NO_GRAD))
+        log_q = log_q - gaussian(z[0], *own)[0] + mixture(z[0], *q)[0]  # (k, B)
+        logp, log_prior, _ = self.generation(z, x)
+        bound: Array = (logp + log_prior - log_q).mean(axis=0) - self._log_volume()
+        return bound

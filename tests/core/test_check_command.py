@@ -20,7 +20,8 @@ import pytest
 from backhand import backend as backends
 from backhand import distributions, kernels, layers
 from backhand.backend import Op
-from backhand.checking.catalogue import CASES, Case, select
+from backhand.checking.case import Case
+from backhand.checking.catalogue import CASES, select
 from backhand.checking.draws import Draws
 from backhand.checking.prove import prove
 from backhand.cli import main

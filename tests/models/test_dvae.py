@@ -120,3 +120,34 @@ def test_levels_that_make_no_sense_are_refused():
         with pytest.raises(ValueError, match="level must be"):
             DVAEConfig(**options)
     DVAEConfig(corruption="gaussian", level=1.1)
+
+
+def test_semi_implicit_without_more_draws_is_the_denoising_bound():
+    for layers in ({}, {"hidden": (7, 5), "latent": (4, 3)}):
+        model, batch = make(**layers)
+        noise = Noise(1, 2)
+        seen = model.corrupt(batch, noise, K)
+        right = model.bound(batch, noise, K, seen=seen).value
+        np.testing.assert_allclose(model.semi_implicit(batch, noise, 0, K), right, rtol=1e-12)
+
+
+def test_semi_implicit_is_the_mean_density_over_corruptions():
+    model, batch = make()
+    noise, draws = Noise(1, 2), 2
+    seen = model.corrupt(batch, noise, (draws + 1) * K).reshape(draws + 1, K, B, D)
+    eps = model._noise(noise, batch.index, K, np.float64)[0]
+    q = model.recognition.nets[0](seen)[0]
+    z = q.mean[0] + np.exp(q.logvar[0] / 2) * eps
+    density = np.exp(
+        -0.5 * ((z - q.mean) ** 2 / np.exp(q.logvar) + q.logvar + np.log(2 * np.pi)).sum(-1)
+    )
+    logp, log_prior, _ = model.generation([z], batch.x)
+    right = (logp + log_prior - np.log(density.mean(axis=0))).mean(axis=0)
+    np.testing.assert_allclose(model.semi_implicit(batch, noise, draws, K), right, rtol=1e-12)
+
+
+def test_more_draws_tighten_the_semi_implicit_bound():
+    model, batch = make()
+    values = [model.semi_implicit(batch, Noise(3), draws, 3000).mean() for draws in (0, 1, 6)]
+    assert values == sorted(values)
+    assert values[1] - values[0] > 0.01

@@ -315,3 +315,19 @@ def test_each_objective_is_clipped_by_its_own_norm(data):
     for part in ("encoder", "decoder"):
         moved = model.params.part(part) - start.params.part(part)
         assert np.isclose(np.linalg.norm(moved), 0.01, rtol=1e-3)
+
+
+def test_the_authors_adam_takes_the_sum_over_the_batch(data):
+    config = TrainConfig(steps=1, batch=70, optimizer="iwae_author", lr=0.1)
+    trained, _, _ = train(data, config)
+    model = VAE.create(CONFIG, data.spec, data.converted("float32").train.x)
+    _, index = batch_at(len(data.train), 70, config.seed, 1)
+    batch = batch_of(data.converted("float32").train, index, Noise(0, 1))
+    g = grads_like(model)
+    model.bound(batch, Noise(0, 1)).backward(np.ones(70, np.float32), g)
+    g.flush()
+    gradient = g.vector.astype(np.float64)
+    root = np.sqrt(0.999 + 0.001 * gradient**2)
+    step = 0.1 * np.sqrt(1 - 0.999) / (1 - 0.99) * 0.01 * gradient / (root + 1e-4)
+    assert np.abs(step).max() > 1e-3
+    np.testing.assert_allclose(trained.params.vector - model.params.vector, step, atol=2e-6)

@@ -15,6 +15,7 @@ SETTINGS = {
     "adamax": {"beta1": 0.8, "beta2": 0.98, "eps": 1e-3},
     "rmsprop": {"rms_decay": 0.8, "eps": 1e-3},
     "sgd": {"momentum": 0.8},
+    "iwae_author": {},
 }
 RATES = [0.02, 0.03, 0.01, 0.02, 0.005, 0.01]
 SCALES = [1.0, 0.5, 1.0, 2.0, 0.1, 1.0]
@@ -47,6 +48,11 @@ def published(name, theta, grads, *, flaw=False, **s):
             v = s["rms_decay"] * v + (1 - s["rms_decay"]) * g**2
             root = np.sqrt(v + s["eps"]) if flaw else np.sqrt(v) + s["eps"]
             theta = theta - lr * g / root
+        elif name == "iwae_author":  # v begins at 1; flaw: at 0
+            v = np.ones_like(theta) if t == 1 and not flaw else v
+            m, v = 0.99 * m + 0.01 * g, 0.999 * v + 0.001 * g**2
+            rate = lr * np.sqrt(1 - 0.999**t) / (1 - 0.99**t)
+            theta = theta - rate * m / (np.sqrt(v) + 1e-4)
         else:
             velocity = s["momentum"] * velocity + (1 - s["momentum"] if flaw else 1) * g
             theta = theta - lr * velocity
@@ -94,7 +100,7 @@ def test_the_comparison_catches_planted_errors(name, dtype):
     assert difference(run(name, theta, grads, **SETTINGS[name])[0], wrong) > 1000 * ULPS
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", torch_answers.ANSWERS)
 def test_equals_pytorch(name):
     theta, grads = torch_answers.THETA, torch_answers.GRADS
     assert (torch_answers.RATES, torch_answers.SCALES) == (RATES, SCALES)

@@ -1,0 +1,67 @@
+"""The models that ``backhand check`` proves, whole: every parameter by the bound's derivative."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backhand.checking.case import Case
+from backhand.checking.draws import Draws
+from backhand.checking.subject import ModelSubject, Subject
+from backhand.model import UNWEIGHTED, Batch, DataSpec, Weights
+from backhand.models import model_class
+from backhand.noise import Noise
+
+INDEX = np.array([4, 0, 9, 2, 7])  # of the data
+SIZE = 7  # values per datum
+
+
+def models() -> list[Case]:
+    two: dict[str, Any] = {"hidden": (6, 3), "latent": (4, 2)}
+    h: dict[str, Any] = {"auxiliary": 3}
+    return [
+        _model("vae", "bernoulli"),
+        _model("vae", "bernoulli, k=3, sampled kl", k=3, kl="sampled"),
+        _model("vae", "bernoulli, no hidden layer", hidden=()),
+        _model("vae", "gaussian, shared variance", "real", 2),
+        _model(
+            "vae", "gaussian, fixed variance", "real",
+            variance="fixed", std=0.7, activation="softplus",
+        ),
+        _model(
+            "vae", "gaussian, learned variance", "real", variance="learned", log_scale_bound=2.0
+        ),
+        _model(
+            "vae", "gaussian, weighted, free bits", "real",
+            weights=Weights(0.7, 0.3, 1.15), activation="elu",
+        ),
+        _model("iwae", "one layer", k=4, hidden=(6,), latent=(4,)),
+        _model("iwae", "two layers", k=4, **two),
+        _model("iwae", "two layers, averaged", k=4, **two, estimator="elbo"),
+        _model("iwae", "miwae", k=4, **two, estimator="miwae", groups=2),
+        _model("iwae", "ciwae", k=4, **two, estimator="ciwae", beta=0.3),
+        _model("dvae", "two layers", k=4, **two),
+        _model("auxiliary-vae", "auxiliary", k=2, **h),
+        _model("auxiliary-vae", "semi-implicit", k=2, **h, criterion="semi_implicit", draws=2),
+        _model("auxiliary-vae", "joint", k=2, **h, criterion="joint"),
+    ]  # fmt: skip
+
+
+def _model(
+    name: str, variant: str, kind: str = "binary", k: int = 1, weights: Weights = UNWEIGHTED,
+    **fields: Any,
+) -> Case:  # fmt: skip
+    def subject(draws: Draws) -> Subject:
+        Model = model_class(name)
+        B = len(INDEX)
+        x = draws.normal(B, SIZE) + (draws.normal(SIZE) if kind == "real" else 0)
+        x = x if kind == "real" else (x > 0).astype(np.float64)
+        config = Model.Config(**{"hidden": (6, 3), "latent": 4, **fields})
+        model = Model.create(config, DataSpec((SIZE,), kind), x, seed=3, dtype="float64")
+        # Away from the initial values, where biases are zero.
+        model.params.vector[...] += 0.2 * draws.normal(model.params.vector.size)
+        batch = Batch(x, INDEX)
+        return ModelSubject(model, batch, Noise(5, 1), k, weights, None, None, "model")
+
+    return Case(name, variant, "model", subject)
