@@ -9,6 +9,9 @@ import pytest
 import backhand as bh
 from backhand import annealing, bounds, optim, progress, training
 from backhand.data import load
+from backhand.models import MODELS as NAMES
+from backhand.models import model_class
+from backhand.models.auxiliary import AuxiliaryVAE, AuxiliaryVAEConfig
 from backhand.models.dvae import DVAE, DVAEConfig
 from backhand.models.iwae import IWAE, IWAEConfig
 from backhand.models.vae import VAE, VAEConfig
@@ -28,8 +31,19 @@ MODELS = {
     "iwae, dreg": (IWAE, IWAEConfig(hidden=(9, 7), latent=(4, 3), estimator="dreg"), 3),
     "dvae": (DVAE, DVAEConfig(hidden=(9,), latent=(4,), corruption="gaussian", level=0.1), 2),
 }
+AUXILIARY = {"hidden": (9,), "latent": 3, "auxiliary": 4}
+MODELS |= {
+    "auxiliary": (AuxiliaryVAE, AuxiliaryVAEConfig(**AUXILIARY), 2),
+    "semi-implicit": (
+        AuxiliaryVAE, AuxiliaryVAEConfig(**AUXILIARY, criterion="semi_implicit", draws=2), 2
+    ),
+}  # fmt: skip
 each_model = pytest.mark.parametrize("name", MODELS)
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def test_no_model_is_left_out():
+    assert {kind for kind, _, _ in MODELS.values()} == {model_class(name) for name in NAMES}
 
 
 def data_for(config):
@@ -232,7 +246,7 @@ def test_a_run_on_the_device_is_resumed_bit_for_bit_and_read_on_the_host(cupy, t
     assert read.params.vector.tobytes() == whole.params.vector.tobytes()
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "adamax", "rmsprop", "sgd"])
+@pytest.mark.parametrize("optimizer", optim.RULES)
 def test_every_optimiser_steps_on_the_device(optimizer, cupy):
     rng = np.random.default_rng(0)
     theta, gradients = rng.standard_normal(50), rng.standard_normal((3, 50))
