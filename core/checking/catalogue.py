@@ -221,6 +221,7 @@ def _layers() -> list[Case]:
         function("gaussian", ("mean", "logvar"), _normals((B, D), (K, B, D), (K, B, D))),
         function("latent", ("mean", "logvar"), _normals((B, Z), (B, Z), (K, B, Z))),
         function("log_ratio", ("z", "logvar"), _normals((K, B, Z), (B, Z), (K, B, Z))),
+        function("mixture", ("z", "mean", "logvar"), _normals((K, Z), (B, K, Z), (B, K, Z))),
         output("BernoulliOutput"),
         output("GaussianOutput", 0.5, True, variant="shared"),
         output("GaussianOutput", 0.5, False, variant="fixed"),
