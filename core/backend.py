@@ -48,6 +48,11 @@ def use_backend(name: str) -> Iterator[None]:
         _asked_for.reset(token)
 
 
+def asked_for() -> str | None:
+    """The backend of the innermost ``use_backend``."""
+    return _asked_for.get()
+
+
 def backends() -> dict[str, Status]:
     """Every backend with its status and the reason for it."""
     return {name: status(name) for name in BACKENDS}

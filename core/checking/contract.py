@@ -8,6 +8,7 @@ import numpy as np
 
 from backhand._types import Array
 from backhand.checking.subject import Subject, gradients
+from backhand.device import to_host
 from backhand.grads import NO_GRAD
 
 # Relative to the largest entry: what rounding leaves of an equality.
@@ -113,7 +114,7 @@ def _copies(arrays: Sequence[Array]) -> list[Array]:
 
 
 def _equal(a: Array, b: Array) -> bool:
-    return bool(np.array_equal(a, b, equal_nan=True))
+    return bool(np.array_equal(to_host(a), to_host(b), equal_nan=True))
 
 
 def _near(a: Array, b: Array) -> bool:

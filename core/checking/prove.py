@@ -33,9 +33,10 @@ def prove(cases: Iterable[Case], backend: str = "numpy") -> Proof:
     proof = Proof([], [])
     for case in cases:
         try:
-            with use_backend(backend):
+            with use_backend("numpy"):
                 subject = case.make(Draws(SEED + 1))
-                subject.name = case.label
+            subject.name = case.label
+            with use_backend(backend):
                 if backend != "numpy":
                     proof.receipts.append(_forward(subject))
                 proof.receipts.extend(compare(subject, SEED, None))

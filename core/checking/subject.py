@@ -1,4 +1,7 @@
-"""Layers, functions and models seen alike: some arrays in, some out, and a way back."""
+"""Layers, functions and models seen alike: some arrays in, some out, and a way back.
+
+Under ``use_backend("cuda")`` they run on the GPU; what goes in and comes out is on the host.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from backhand._types import Array, DType
+from backhand.backend import asked_for
+from backhand.device import to_device, to_host
 from backhand.grads import NO_GRAD, Grads, grads_like
 from backhand.model import Batch, Bound, Weights
 from backhand.noise import Noise
@@ -49,7 +54,9 @@ def gradients(subject: Subject, run: Pass, cotangents: list[Array], g: Any) -> l
     d_inputs = run.pull(cotangents, g)
     if isinstance(g, Grads):
         g.flush()
-        return d_inputs + [g.params[name].copy() for name in subject.names[subject.inputs :]]
+        return d_inputs + [
+            to_host(g.params[name]).copy() for name in subject.names[subject.inputs :]
+        ]
     return d_inputs
 
 
@@ -79,14 +86,15 @@ class CallSubject:
         self.checked = select(self.names, wrt)
 
     def run(self, values: Sequence[Array]) -> Pass:
-        arrays = [np.array(v) for v in values[: self.inputs]]  # the code may write into its own
+        # The code may write into its own.
+        arrays = [_placed(np.array(v)) for v in values[: self.inputs]]
         fresh = iter(arrays)
         given = unflatten(
-            self.template, iter([next(fresh) if is_real(v) else v for _, v in self.slots])
+            self.template, iter([next(fresh) if is_real(v) else _placed(v) for _, v in self.slots])
         )
         tree = self.tree
         if self.table:
-            vector = np.concatenate([v.reshape(-1) for v in values[self.inputs :]])
+            vector = _placed(np.concatenate([v.reshape(-1) for v in values[self.inputs :]]))
             tree, params = over(self.tree, self.table, vector)
             arrays += [params[entry.name] for entry in self.table]
         result = getattr(tree, self.method)(*given)
@@ -99,14 +107,19 @@ class CallSubject:
                 kind = _kind_of(y)
                 raise TypeError(f"{self.name}: output {label} must be a float array, got {kind}")
         call = self._bind(backward, top, len(outputs))
-        ys = [np.asarray(y) for _, y in outputs]
-        return Pass(ys, arrays, lambda d, g: self._align(call(d, g)))
+        ys = [to_host(y) for _, y in outputs]
+
+        def pull(cotangents: list[Array], g: Any) -> list[Array | None]:
+            found = self._align(call([_placed(d) for d in cotangents], g))
+            return [d if d is None else to_host(d) for d in found]
+
+        return Pass(ys, arrays, pull)
 
     def twin(self, dtype: Any = np.float64) -> Any:
         if not self.table:
             return NO_GRAD
         size = self.table[-1].offset + self.table[-1].size
-        return grads_like(over(self.tree, self.table, np.zeros(size, dtype))[0])
+        return grads_like(over(self.tree, self.table, _placed(np.zeros(size, dtype)))[0])
 
     def _bind(self, backward: Any, top: tuple[Any, ...], flat: int) -> Callable[..., Any]:
         """A call of ``backward`` with as many arguments as its signature asks for."""
@@ -199,25 +212,30 @@ class ModelSubject:
         self.checked = select(self.names, wrt)
 
     def _over(self, values: Sequence[Array]) -> Any:
-        return self.model.over(np.concatenate([v.reshape(-1) for v in values]))
+        return self.model.over(_placed(np.concatenate([v.reshape(-1) for v in values])))
 
     def run(self, values: Sequence[Array]) -> Pass:
         model = self._over(values)
         noise, k, weights = self.settings
-        bound = getattr(model, self.method)(self.batch, noise, k, weights)
+        batch = Batch(*map(_placed, self.batch))
+        bound = getattr(model, self.method)(batch, noise, k, weights)
         if not isinstance(bound, Bound):
             raise TypeError(
                 f"{self.name}: method {self.method!r} must return one Bound, got {_kind_of(bound)}"
             )
 
         def pull(cotangents: list[Array], g: Any) -> list[Array | None]:
-            bound.backward(cotangents[0], g=g, keep=True)
+            bound.backward(_placed(cotangents[0]), g=g, keep=True)
             return []
 
-        return Pass([bound.objective], [model.params[name] for name in self.names], pull)
+        return Pass([to_host(bound.objective)], [model.params[name] for name in self.names], pull)
 
     def twin(self, dtype: Any = np.float64) -> Any:
         return grads_like(self._over([v.astype(dtype) for v in self.values]))
+
+
+def _placed(x: Any) -> Any:
+    return to_device(x) if hasattr(x, "dtype") and asked_for() == "cuda" else x
 
 
 def is_real(value: Any) -> bool:
