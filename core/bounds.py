@@ -164,10 +164,10 @@ def _corrupted(model: Any, batch: Batch, noise: Noise, ks: Sequence[int]) -> Val
     """Of a denoising model, under its corruption: L_dvae, k = 0, and L_k with k more draws."""
     found: Values = {}
     for k in (0, *(k for k in ks if k <= MOST)):
-        value: Array = np.zeros(len(batch.x))
+        value: Any = 0.0
         for i in range(ELBO_SAMPLES):  # one by one: each has k + 1 pictures
             piece = noise._replace(first=i * (k + 1))
-            value += model.semi_implicit(batch, piece, k) / ELBO_SAMPLES
+            value = value + model.semi_implicit(batch, piece, k).astype(np.float64) / ELBO_SAMPLES
         found["semi-implicit, corrupted", k] = value, None
     return found
 
