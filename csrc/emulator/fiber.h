@@ -8,16 +8,9 @@
 #include <ucontext.h>
 #endif
 
-#if defined(__SANITIZE_ADDRESS__)
-#define BH_ASAN
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define BH_ASAN
-#endif
-#endif
-
-// The emulator itself is compiled without ThreadSanitizer, and with BH_TSAN where kernels are with
-// it: then each fiber is a thread to it, and a switch orders nothing (flag 1).
+// The emulator itself is compiled without sanitizers.  Where the kernels are with AddressSanitizer
+// it has BH_ASAN, and names the stack that is entered; where they are with ThreadSanitizer it has
+// BH_TSAN: then each fiber is a thread to it, and a switch orders nothing (flag 1).
 #ifdef BH_TSAN
 extern "C" {
 void* __tsan_get_current_fiber(void);

@@ -15,7 +15,7 @@ ADDRESS = (
 )  # fmt: skip
 THREAD = ("-O1", "-g", "-fsanitize=thread")
 COMMON = ("-std=c++17", "-fPIC", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra")
-TOGETHER = ("-fsanitize=address", "-fsanitize=undefined")
+TOLD = {"-fsanitize=address": "-DBH_ASAN", "-fsanitize=thread": "-DBH_TSAN"}  # emulator/fiber.h
 
 
 def compiler():
@@ -45,10 +45,10 @@ def library(name, root=CSRC, flags=PLAIN, only=None):
 
 
 def compile_one(file, folder, flags, root, own):
-    """The emulator's own files are compiled without ThreadSanitizer: see csrc/emulator/fiber.h."""
+    """The emulator's own files are compiled without sanitizers: they tell them of each fiber."""
     if own:
-        threads = "-fsanitize=thread" in flags
-        flags = [*(f for f in flags if f != "-fsanitize=thread"), *(["-DBH_TSAN"] * threads)]
+        told = [word for name, word in TOLD.items() if any(name in f for f in flags)]
+        flags = [*(f for f in flags if "sanitize" not in f), *told]
     target = folder / f"{file.stem}.o"
     headers = [*CSRC.glob("*/*.h"), *root.glob("*/*.h"), *root.glob("*/*.cu")]
     if newer(target, [file, *headers]):

@@ -5,6 +5,8 @@ from backhand.kernels import adam, emulator, philox
 from tests.kernels import harness
 from tests.kernels.cases import MODULES
 
+MOST = 600  # elements, so that an example takes milliseconds
+
 
 class Recorder:
     """The emulator in use, with a list of the kernels that it is asked to run."""
@@ -25,6 +27,9 @@ class Run:
     def __init__(self, case):
         self.case, self.name, self.letters = case, case.name, case.letters
         self.least, self.most = case.least, case.most
+        ones = {letter: self.least.get(letter, 1) for letter in self.letters}
+        outputs, _ = case.forward(case.make(harness.np.random.default_rng(0), ones))
+        self.room = MOST // max(y.size for y in outputs)  # for the product of the sizes
 
     def check(self, rng, sizes, dtype, layouts):
         harness.check_backend(self.case, rng, sizes, "emulated", dtype, layouts, others=[])
@@ -45,7 +50,7 @@ class Run:
 class Draws:
     """Philox: all four draws, to the bit but for normals."""
 
-    name, letters, least, most = "philox", "KBN", {}, {}
+    name, letters, least, most, room = "philox", "KBN", {}, {}, MOST
 
     def check(self, rng, sizes, dtype, layouts):
         state = rng.bit_generator.state
@@ -78,7 +83,7 @@ class Draws:
 class Updates:
     """Adam: three steps, to the bit as NumPy makes them."""
 
-    name, letters, least, most = "adam", "N", {}, {}
+    name, letters, least, most, room = "adam", "N", {}, {}, MOST
 
     def check(self, rng, sizes, dtype, layouts):
         state = rng.bit_generator.state
