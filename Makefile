@@ -37,7 +37,6 @@ sanitize: $(VENV)/installed-test
 	$(BIN)/python -m tests.sanitize
 
 gates: $(VENV)/installed-gates
-	$(BIN)/python -m pytest tests/gates
 	$(BIN)/python -m tests.gates
 
 lint: $(VENV)/installed-test

@@ -1,4 +1,4 @@
-"""python -m tests.mutants [OP ...] [--only reference|native] [--jobs N]"""
+"""python -m tests.mutants [OP ...] [--only reference|native|device] [--jobs N]"""
 
 import argparse
 import os
@@ -15,19 +15,20 @@ from typing import NamedTuple
 from hypothesis import Phase, settings
 from threadpoolctl import threadpool_limits
 
-from tests.mutants import build, checks
+from tests.mutants import build, checks, device
 from tests.mutants.python_mutants import python_mutants
 
 ROOT = Path(__file__).parents[2]
 WORK = ROOT / "build" / "mutants"
-REQUIRED = 0.95
+REQUIRED = 0.95  # of all, and of the kernels for a device by themselves
+REMOVED = ("kernel.cu", "device")
 SECONDS = 60  # of computing; a mutant that does not end is noticed
 PATIENCE = 900  # seconds on the clock, for one that waits for ever
 
 
 class Job(NamedTuple):
     op: str
-    kind: str  # "reference" or "native"
+    kind: str  # "reference", "native" or "device"
     file: str
     line: int
     code: str
@@ -132,7 +133,7 @@ def equivalents():
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m tests.mutants")
     parser.add_argument("ops", metavar="OP", nargs="*")
-    parser.add_argument("--only", choices=["reference", "native"])
+    parser.add_argument("--only", choices=["reference", "native", "device"])
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args(arguments)
     for name in ("numba", "numpy", "pytest", "scipy.stats"):
@@ -141,15 +142,27 @@ def main(arguments=None):
     began = time.monotonic()
     ops = args.ops or sorted(path.parent.name for path in ROOT.glob("kernels/*/reference.py"))
     native = [op for op in ops if (ROOT / "csrc" / op / "cpu.cpp").exists()]
-    compiled = build.objects(WORK / "objects") if native and args.only != "reference" else []
+    compiled = build.objects(WORK / "objects") if native and args.only in (None, "native") else []
     reasons, excused = equivalents(), []
     total, noticed = Counter(), Counter()
+
+    def judge(job, seen, group):
+        what = job.file, job.code, job.change
+        reason = reasons.get((job.op, *what)) or reasons.get(("", *what))
+        if not seen and reason:
+            excused.append((job, reason))
+            return
+        total[group] += 1
+        noticed[group] += seen
+        if not seen:
+            print(f"SURVIVED: {job.file}:{job.line}: {job.change}:  {job.code}", flush=True)
+
     for op in ops:
         jobs = []
-        if args.only != "native":
+        if args.only in (None, "reference"):
             nothing = Job(op, "reference", f"kernels/{op}", 0, "", "none", lambda: None)
             jobs += [nothing, *reference_jobs(op)]
-        if op in native and args.only != "reference":
+        if op in native and args.only in (None, "native"):
             jobs += native_jobs(op, compiled)
         start = seconds()
         for job, seen in run(jobs, args.jobs):
@@ -157,26 +170,28 @@ def main(arguments=None):
                 if seen:
                     raise SystemExit(f"{op}: the checks fail without any mutant ({job.kind})")
                 continue
-            what = job.file, job.code, job.change
-            reason = reasons.get((job.op, *what)) or reasons.get(("", *what))
-            if not seen and reason:
-                excused.append((job, reason))
-                continue
-            total[op, job.kind] += 1
-            noticed[op, job.kind] += seen
-            if not seen:
-                print(f"SURVIVED: {job.file}:{job.line}: {job.change}:  {job.code}", flush=True)
+            judge(job, seen, (job.op, job.kind))
         for kind in ("reference", "native"):
             if total[op, kind]:
                 print(f"{op:24} {kind:10} {noticed[op, kind]:4} of {total[op, kind]:4}", flush=True)
-        print(f"{op:24} {seconds() - start:.0f} s of computing", flush=True)
+        if jobs:
+            print(f"{op:24} {seconds() - start:.0f} s of computing", flush=True)
+    if args.only in (None, "device"):
+        start = seconds()
+        kernels = [op for op in ops if (ROOT / "csrc" / op / "kernel.cu").exists()]
+        for job, way in device.noticed(kernels, WORK / "device", args.jobs):
+            site = job.site
+            shown = Job("", "device", f"csrc/{job.file}", site.line, site.code, site.change, None)
+            judge(shown, bool(way), REMOVED)
+        print(f"{'kernel.cu':24} device     {noticed[REMOVED]:4} of {total[REMOVED]:4}")
+        print(f"{'kernel.cu':24} {seconds() - start:.0f} s of computing", flush=True)
     for job, reason in excused:
         print(f"equivalent: {job.file}:{job.line}: {job.change}: {reason}")
-    score = noticed.total() / max(1, total.total())
     minutes = (time.monotonic() - began) / 60
     computed = f"{minutes:.1f} min, {seconds() / 60:.1f} min of computing"
+    score = noticed.total() / max(1, total.total())
     print(f"{noticed.total()} of {total.total()} mutants noticed: {score:.1%}, {computed}")
-    return int(score < REQUIRED)
+    return int(score < REQUIRED or noticed[REMOVED] < REQUIRED * total[REMOVED])
 
 
 if __name__ == "__main__":

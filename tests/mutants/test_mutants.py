@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.mutants import __main__ as command
-from tests.mutants import checks
+from tests.mutants import checks, device
 from tests.mutants.cpp_mutants import cpp_sites, with_mutants
 from tests.mutants.python_mutants import python_mutants
+from tests.mutants.removals import removals, with_removals
 
 
 def sources(text):
@@ -99,6 +100,32 @@ def test_a_mutated_program(tmp_path):
     }  # fmt: skip
 
 
+def test_what_a_kernel_can_lose():
+    text = (
+        "if (c >= cols) return;\nif (a < n && ++k < 3) y[a] = x;\n__syncthreads();\n"
+        "for (int i = 0; i < n; ++i) y[i] = f<REAL>(i < 3 ? i : 0);\natomicAdd(&y[0], g(1));\n"
+        "#define F(x) if (x < 3) return\n"
+    )
+    found = removals(text)
+    assert [(s.line, s.change, s.other) for s in found] == [
+        (1, "check removed: c >= cols", "false"),
+        (2, "check removed: a < n", "true"),
+        (3, "barrier removed", None),
+        (4, "one turn more: i < n", "i <= n"),
+        (4, "choice removed: i < 3", "true"),
+        (5, "atomic removed", None),
+    ]
+    changed = with_removals(text, dict(enumerate(found, 1))).splitlines()
+    assert changed[:5] == [
+        "if (BH_INSTEAD(1, false, c >= cols)) return;",
+        "if (BH_INSTEAD(2, true, a < n) && ++k < 3) y[a] = x;",
+        "BH_UNLESS(3, __syncthreads());",
+        "for (int i = 0; BH_INSTEAD(4, i <= n, i < n); ++i) "
+        "y[i] = f<REAL>(BH_INSTEAD(5, true, i < 3) ? i : 0);",
+        "BH_UNLESS(6, atomicAdd(&y[0], g(1)));",
+    ]
+
+
 def run(capsys, *arguments):
     status = command.main(arguments)
     return status, capsys.readouterr().out
@@ -111,6 +138,18 @@ def test_survivors_are_listed_and_fail(monkeypatch, capsys):
     assert "SURVIVED: kernels/gaussian_latent/reference.py:" in text
     assert " sign flipped:  kl = half * (mean * mean + (xp.expm1(logvar) - logvar))" in text
     assert "0 of 48 mutants noticed: 0.0%" in text
+
+
+def test_survivors_of_the_kernels_fail_by_themselves(monkeypatch, capsys, tmp_path):
+    def nothing_notices(ops, folder, parallel):
+        return ((job, "") for job in device.collect(ops, tmp_path))
+
+    monkeypatch.setattr(device, "noticed", nothing_notices)
+    monkeypatch.setattr(command, "equivalents", dict)
+    status, text = run(capsys, "adam", "--only", "device")
+    assert status == 1
+    assert "SURVIVED: csrc/adam/kernel.cu:11: one turn more: i < n:" in text
+    assert "0 of 11 mutants noticed: 0.0%" in text  # with those of common/device.h
 
 
 def test_checks_that_fail_by_themselves_prove_nothing(monkeypatch):
@@ -137,6 +176,7 @@ def test_every_equivalent_mutant_exists():
         if path.suffix == ".py":
             found = {(m.code, m.change) for m in python_mutants(path, path.read_text())}
         else:
-            found = {(s.code, s.change) for s in cpp_sites(path.read_text())}
+            every = [*cpp_sites(path.read_text()), *removals(path.read_text())]
+            found = {(s.code, s.change) for s in every}
         assert (code, change) in found, f"{file}: {code}: {change}"
         assert reason

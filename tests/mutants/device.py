@@ -1,0 +1,137 @@
+"""Kernels in the emulator that lack one barrier, check or bound: do numbers, orders or sanitizers
+notice?  ``python -m tests.mutants.device LIBRARY CASES JOBS`` is the process that runs them."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from backhand.csrc import sources
+from backhand.kernels import emulator
+from tests.gates import build, sanitizers
+from tests.gates.runs import runs
+from tests.gates.test_orders import sizes_for
+from tests.kernels.layouts import LAYOUTS
+from tests.mutants.removals import HEAD, Removal, device_headers, removals, with_removals
+
+ROOT = Path(__file__).parents[2]
+# What is asked, one after the other, of those that nothing has noticed yet: examples for each
+# letter that is large, seconds of computing for each mutant and op.
+WAYS = {"plain": (4, 20), "address": (4, 60), "thread": (2, 120)}
+FLAGS = {"plain": build.PLAIN, **sanitizers.FLAGS}
+# A loop with a turn too many is not for the compiler to reason about.
+AS_WRITTEN = ("-fno-aggressive-loop-optimizations", "-w")
+
+
+class Job(NamedTuple):
+    number: int
+    ops: list[str]  # one that notices is enough
+    file: str
+    site: Removal
+
+
+def collect(ops, folder):
+    """A job for each removal in the kernels of the ops, whose mutated text goes to the folder."""
+    files = {}
+    for op in ops:
+        for file in device_headers(op):
+            files.setdefault(file, []).append(op)
+    jobs = []
+    for file, users in sorted(files.items()):
+        text = (sources.ROOT / file).read_text()
+        here = dict(enumerate(removals(text), len(jobs) + 1))
+        jobs += [Job(number, users, file, site) for number, site in here.items()]
+        target = folder / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        new = f"{HEAD}#line 1\n" if file.endswith(".cu") else ""
+        target.write_text(new + with_removals(text, here))
+    return jobs
+
+
+def noticed(ops, folder, parallel):
+    """(job, the way that noticed it or "") for every job, as soon as that is known."""
+    jobs = collect(ops, folder / "csrc")
+    left = {job.number: job for job in jobs}
+    for way in WAYS:
+        name = f"../mutants/device/{way}"
+        library = build.library(name, folder / "csrc", (*FLAGS[way], *AS_WRITTEN), only=ops)
+        ask = [[0, [op]] for op in ops] + [[n, job.ops] for n, job in left.items()]
+        workers = [start(way, library, ask[i::parallel]) for i in range(parallel)]
+        for worker in workers:
+            for line in worker.stdout:
+                number, seen = line.split()
+                if number == "0" and seen != "0":
+                    raise SystemExit(f"{seen}: the checks fail without any mutant ({way})")
+                if number != "0" and seen != "0":
+                    yield left.pop(int(number)), way
+            if worker.wait():
+                raise SystemExit(f"the process for {way} ended with {worker.returncode}")
+    for job in left.values():
+        yield job, ""
+
+
+def start(way, library, ask):
+    with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
+        json.dump(ask, file)
+    more = {"TSAN_OPTIONS": "exitcode=66:halt_on_error=1:report_signal_unsafe=0"}
+    plain = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    env = plain if way == "plain" else sanitizers.environment(way, library, **more)
+    command = [sys.executable, "-m", "tests.mutants.device", str(library), way, file.name]
+    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
+
+
+def work(library, way, file):
+    jobs = json.loads(Path(file).read_text())
+    Path(file).unlink()
+    for number, ops in jobs:
+        seen = next((op for op in ops if in_child(library, way, number, op)), "0")
+        print(number, seen, flush=True)
+
+
+def in_child(library, way, number, op):
+    pid = os.fork()
+    if pid:
+        return os.waitpid(pid, 0)[1] != 0
+    count, seconds = WAYS[way]
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if not os.environ.get("BACKHAND_MUTANTS_SHOW"):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+    status = 1
+    try:
+        os.environ["BH_MUTANT"] = str(number)
+        with emulator.using(emulator.Library(library)), np.errstate(all="ignore"):
+            examine(op, count)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def examine(op, count):
+    """Numbers against the reference, and the same bits in four orders."""
+    for run in runs(op):
+        for large in ("", *run.letters):
+            for number in range(count):
+                rng = np.random.default_rng(number)
+                sizes = sizes_for(run, large, lambda options, rng=rng: rng.choice(options).item())
+                dtype = (np.float32, np.float64)[number % 2]
+                with emulator.order(number):
+                    run.check(rng, sizes, dtype, LAYOUTS[:1])
+                results = run.results(rng, sizes, dtype)
+                first = results()
+                for order in (1, 2, 3):
+                    with emulator.order(order):
+                        for a, b in zip(first, results(), strict=True):
+                            assert a.tobytes() == b.tobytes()
+
+
+if __name__ == "__main__":
+    work(*sys.argv[1:])
