@@ -109,7 +109,7 @@ def evaluate(
     done = 0
     xp = xp_of(model.params.vector)
     for part in batches(chosen, size, xp):
-        values = _elbo(model, part, noise, k if bound == "elbo" else 1)
+        values = elbo_of(model, part, noise, k if bound == "elbo" else 1)
         if bound == "iwae":
             values |= _iwae(model, part, noise, k)
         if bound == "ais":
@@ -124,7 +124,7 @@ def evaluate(
     return _summary(bound, k, found)
 
 
-def _elbo(model: Model, part: Batch, noise: Noise, k: int) -> dict[str, Array]:
+def elbo_of(model: Model, part: Batch, noise: Noise, k: int) -> dict[str, Array]:
     """The bound and its terms, (B,) each, averaged over k samples taken in pieces."""
     total: dict[str, Array] = {}
     for first in range(0, k, PIECE):

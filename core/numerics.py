@@ -14,6 +14,7 @@ import numpy as np
 
 from backhand._types import Array
 
+LOG_2PI = math.log(2 * math.pi)
 BLOCK = 128  # rows that are summed one after the other
 HOST = (np.ndarray, np.generic)  # a tuple: ``np.ndarray | np.generic`` is made anew at each call
 
@@ -95,3 +96,8 @@ def log_mean_exp(x: Array, axis: int = 0) -> Array:
     mean = xp.mean(xp.exp(x - shift), axis=axis)
     with np.errstate(divide="ignore"):
         return xp.log(mean) + xp.squeeze(shift, axis=axis)  # type: ignore[no-any-return]
+
+
+def log_standard_normal(z: Array) -> Array:
+    """log N(z; 0, I), (...), of z (..., Z); its derivative by z is -z."""
+    return -0.5 * (z * z + LOG_2PI).sum(axis=-1)  # type: ignore[no-any-return]

@@ -91,25 +91,29 @@ def curve(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> No
     _save(target, figure)
 
 
-def bounds_figure(path: str | os.PathLike[str], rows: Sequence[Any]) -> None:
-    """A panel for each kind of data: L_k by k, the other bounds as lines, with two errors.
+def bounds_figure(path: str | os.PathLike[str], gains: Sequence[Any]) -> None:
+    """A panel for each kind of data: what each bound gains on the ELBO, and two errors.
 
-    rows: of ``backhand.bounds.compare``.
+    gains: of ``backhand.bounds.compare``.  L_k by k; what has no such k, as a band.
     """
-    kinds = list(dict.fromkeys(row.data for row in rows))
+    kinds = list(dict.fromkeys(gain.data for gain in gains))
     target, figure = _figure(path, (5 * len(kinds), 4))
     for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
-        here = [row for row in rows if row.data == kind]
-        iwae = [row for row in here if row.bound == "iwae"]
-        ks, nats = [row.k for row in iwae], [row.nats for row in iwae]
+        here = [gain for gain in gains if gain.data == kind and gain.bound != "elbo"]
+        iwae = [gain for gain in here if gain.bound == "iwae"]
+        ks, nats = [gain.k for gain in iwae], [gain.nats for gain in iwae]
         axes.errorbar(
-            ks, nats, [2 * row.stderr for row in iwae], fmt="o-", capsize=3, label="$L_k$"
+            ks, nats, [2 * gain.stderr for gain in iwae], fmt="o-", capsize=3, label="$L_k$"
         )
-        for i, row in enumerate(row for row in here if row.bound != "iwae"):
-            label = row.bound + (" (upper bound)" if row.bound == "ais reverse" else "")
-            axes.axhline(row.nats, color=f"C{i + 1}", label=label)
-        axes.set(xscale="log", xlabel="k", ylabel="negative bound, nats", title=f"{kind} data")
-        axes.legend()
+        for i, gain in enumerate((gain for gain in here if gain.bound != "iwae"), 1):
+            counted = f", k = {gain.k}" if gain.bound.startswith("semi") else ""
+            upper = " (upper bound)" if gain.bound == "ais reverse" else ""
+            axes.axhline(gain.nats, color=f"C{i}", label=gain.bound + counted + upper)
+            low, high = (gain.nats + sign * 2 * gain.stderr for sign in (-1, 1))
+            axes.axhspan(low, high, color=f"C{i}", alpha=0.2, linewidth=0)
+        axes.set(xscale="log", xlabel="k", ylabel="nats above the ELBO", title=f"{kind} data")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
     _save(target, figure)
 
 

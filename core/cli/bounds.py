@@ -66,7 +66,7 @@ def _draw(path: Any, found: Comparison) -> None:
     from backhand.pictures import bounds_figure
 
     try:
-        bounds_figure(path, found.rows)
+        bounds_figure(path, found.gains)
     except (ImportError, OSError) as error:
         print(f"no picture of the bounds: {error}", file=sys.stderr)
 
@@ -87,12 +87,13 @@ def as_text(found: Comparison) -> str:
     lines = []
     for name in dict.fromkeys(row.data for row in found.rows):
         lines.append(f"{name} data: nats per example, smaller is tighter")
-        for row in found.rows:
+        for row, gain in zip(found.rows, found.gains, strict=True):
             if row.data == name:
                 ess = "" if row.ess is None else f"   effective samples {row.ess:.1f}"
                 kind = " (upper bound)" if row.bound == "ais reverse" else ""
                 value = f"{row.nats:9.3f} +- {row.stderr:.3f}"
-                lines.append(f"  {row.bound + kind:27} k = {row.k:<5} {value}{ess}")
+                gained = f"   on the ELBO {gain.nats:.3f} +- {gain.stderr:.3f}"
+                lines.append(f"  {row.bound + kind:27} k = {row.k:<5} {value}{gained}{ess}")
         lines += [
             f"  gap to {gap.reference}: approximation {gap.approximation:.3f} +- "
             f"{gap.approximation_stderr:.3f}, amortisation {gap.amortisation:.3f} +- "

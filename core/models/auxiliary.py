@@ -27,18 +27,11 @@ from backhand.grads import NO_GRAD
 from backhand.layers import MLP, Initial
 from backhand.model import UNWEIGHTED, Batch, Bound, DataSpec, Gaussian, Weights
 from backhand.models.networks import Decoder, GaussianNet
-from backhand.models.outputs import create_output
+from backhand.models.outputs import OutputConfig, create_output
 from backhand.models.vae import VAE
-from backhand.models.vectors import (
-    OutputConfig,
-    output_kind,
-    pieces,
-    scaling_and_mean,
-)
+from backhand.models.vectors import output_kind, pieces, scaling_and_mean
 from backhand.noise import Noise
-from backhand.numerics import sum_samples, xp_of
-
-LOG_2PI = math.log(2 * math.pi)
+from backhand.numerics import log_standard_normal, sum_samples, xp_of
 
 
 @dataclass(frozen=True)
@@ -110,9 +103,7 @@ class AuxiliaryVAE(VAE):
         encoder = Encoder(net(D, H), net(H, Z))
         decode = MLP.create(initial, Z, hidden[::-1], config.activation)
         last = hidden[0] if hidden else Z
-        output = create_output(
-            kind, config.variance, initial, last, mean, config.std, config.log_scale_bound
-        )
+        output = create_output(kind, config, initial, last, mean)
         reverse = net(Z + D, H) if config.criterion == "auxiliary" else None
         return cls(config, spec, encoder, Decoder(decode, output), scaling, reverse)
 
@@ -127,7 +118,7 @@ class AuxiliaryVAE(VAE):
         z = sampled.z
         logp, back_decoder = self.decoder(z, x)  # (k, B)
         likelihood = logp.mean(axis=0) - self._log_volume()
-        log_prior = -0.5 * (z * z + LOG_2PI).sum(axis=-1)
+        log_prior = log_standard_normal(z)
         kl = (sampled.log_q - log_prior).mean(axis=0)
         objective = weights.likelihood * likelihood - weights.kl * kl
 
@@ -159,7 +150,7 @@ class AuxiliaryVAE(VAE):
         z, _, back_z = latent(given_h.mean[0], given_h.logvar[0], eps_z)  # (k, B, Z)
         log_q, back_mixture = mixture(z, *given_h)  # (k, B)
         if self.reverse is not None:
-            log_q_h = -0.5 * (eps_h[0] ** 2 + q.logvar + LOG_2PI).sum(axis=-1)
+            log_q_h = log_standard_normal(eps_h[0]) - 0.5 * q.logvar.sum(axis=-1)
             both = xp.concatenate([z, xp.broadcast_to(x, (k, *x.shape))], axis=-1)
             r, back_reverse = self.reverse(both)
             log_r, back_r = gaussian(h[0], *r)
@@ -194,7 +185,7 @@ class AuxiliaryVAE(VAE):
         widest = max(x.shape[1], config.latent + x.shape[1], *config.hidden) * (config.draws + 1)
         for part, noise_here in pieces(k, noise, len(x) * widest):
             z, log_q, _ = self._sample(x, q, batch.index, noise_here, part.stop - part.start)
-            log_prior = -0.5 * (z * z + LOG_2PI).sum(axis=-1)
+            log_prior = log_standard_normal(z)
             out[part] = self.decoder(z, x)[0] + log_prior - log_q - self._log_volume()
         return out  # type: ignore[no-any-return]
 

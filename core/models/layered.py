@@ -19,16 +19,9 @@ from backhand.grads import NO_GRAD
 from backhand.layers import MLP, Initial
 from backhand.model import Batch, DataSpec, Draw, Gaussian
 from backhand.models.networks import Decoder, GaussianNet
-from backhand.models.outputs import create_output
+from backhand.models.outputs import OutputConfig, create_output
 from backhand.models.stochastic_layers import Generation, Recognition
-from backhand.models.vectors import (
-    OfVectors,
-    OutputConfig,
-    Scaling,
-    output_kind,
-    pieces,
-    scaling_and_mean,
-)
+from backhand.models.vectors import OfVectors, Scaling, output_kind, pieces, scaling_and_mean
 from backhand.noise import Noise
 from backhand.numerics import xp_of
 
@@ -96,15 +89,7 @@ class Layered(OfVectors):
         up = [net(i, w, z) for i, w, z in zip((D, *latent), up_widths, latent, strict=False)]
         down = [net(z, w, o) for z, w, o in zip(latent[1:], widths[1:], latent, strict=False)]
         mlp = MLP.create(initial, latent[0], widths[0], config.activation)
-        output = create_output(
-            kind,
-            config.variance,
-            initial,
-            config.hidden[0],
-            mean,
-            config.std,
-            config.log_scale_bound,
-        )
+        output = create_output(kind, config, initial, config.hidden[0], mean)
         generation = Generation(tuple(down), Decoder(mlp, output))
         return cls(config, spec, Recognition(tuple(up)), generation, scaling)
 

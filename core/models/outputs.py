@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -19,6 +19,29 @@ from backhand.layers import GaussianHead, Initial, Linear
 from backhand.noise import Noise
 from backhand.numerics import sigmoid, xp_of
 from backhand.params import constant
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """output: "auto" is "bernoulli" for binary data, else "gaussian".
+
+    variance, std (initial or fixed standard deviation, in standardised units) and standardise
+    (columns to mean 0 and deviation 1; bounds and samples stay in the data's units) belong to
+    "gaussian".  log_scale_bound: 0 for none, see GaussianHead.
+    """
+
+    output: Literal["auto", "bernoulli", "gaussian"] = "auto"
+    variance: Literal["fixed", "shared", "learned"] = "shared"
+    std: float = 1.0
+    standardise: bool = True
+    log_scale_bound: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.std <= 0 or self.log_scale_bound < 0:
+            raise ValueError(
+                "std must be positive and log_scale_bound 0 or more: "
+                f"{self.std=}, {self.log_scale_bound=}"
+            )
 
 
 @dataclass
@@ -133,15 +156,17 @@ Output = BernoulliOutput | GaussianOutput | LearnedGaussianOutput
 
 
 def create_output(
-    kind: str, variance: str, initial: Initial, inputs: int, data_mean: Array, std: float,
-    bound: float,
-) -> Output:  # fmt: skip
-    """The output layer of that kind ("bernoulli", "gaussian") and variance, see VAEConfig."""
+    kind: str, config: OutputConfig, initial: Initial, inputs: int, data_mean: Array
+) -> Output:
+    """The output layer of that kind, "bernoulli" or "gaussian", and the configured variance."""
     if kind == "bernoulli":
         return BernoulliOutput.create(initial, inputs, data_mean)
-    if variance == "learned":
+    std = config.std
+    if config.variance == "learned":
+        bound = config.log_scale_bound
         return LearnedGaussianOutput.create(initial, inputs, data_mean, std, bound)
-    return GaussianOutput.create(initial, inputs, data_mean, std, trained=variance == "shared")
+    trained = config.variance == "shared"
+    return GaussianOutput.create(initial, inputs, data_mean, std, trained=trained)
 
 
 def _around(mean: Array, logvar: Array, noise: Noise, index: Array) -> Array:

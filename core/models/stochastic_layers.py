@@ -8,7 +8,6 @@ z is the list z_1 .. z_L, (K, B, Z_l) each.  (Burda et al., ICLR 2016, equations
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,9 +17,7 @@ from backhand.distributions import gaussian, latent
 from backhand.grads import NO_GRAD
 from backhand.model import Gaussian
 from backhand.models.networks import Decoder, GaussianNet
-from backhand.numerics import sum_samples, xp_of
-
-LOG_2PI = math.log(2 * math.pi)
+from backhand.numerics import LOG_2PI, log_standard_normal, sum_samples, xp_of
 
 
 class _Step(NamedTuple):
@@ -102,7 +99,7 @@ class Generation:
     def __call__(self, z: list[Array], x: Array) -> tuple[Array, Array, Callable[..., list[Array]]]:
         logp, back_decoder = self.decoder(z[0], x)
         top = z[-1]
-        log_prior = -0.5 * (top * top + LOG_2PI).sum(axis=-1)
+        log_prior = log_standard_normal(top)
         backs = []
         for i, net in enumerate(self.nets):
             p, back_net = net(z[i + 1])

@@ -29,15 +29,8 @@ from backhand.model import (
     Weights,
 )  # fmt: skip
 from backhand.models.networks import Decoder, GaussianNet
-from backhand.models.outputs import create_output
-from backhand.models.vectors import (
-    OfVectors,
-    OutputConfig,
-    Scaling,
-    output_kind,
-    pieces,
-    scaling_and_mean,
-)
+from backhand.models.outputs import OutputConfig, create_output
+from backhand.models.vectors import OfVectors, Scaling, output_kind, pieces, scaling_and_mean
 from backhand.noise import Noise
 from backhand.numerics import xp_of
 
@@ -102,9 +95,7 @@ class VAE(OfVectors):
         )
         decode = MLP.create(initial, config.latent, config.hidden[::-1], config.activation)
         last = config.hidden[0] if config.hidden else config.latent
-        output = create_output(
-            kind, config.variance, initial, last, mean, config.std, config.log_scale_bound
-        )
+        output = create_output(kind, config, initial, last, mean)
         return cls(config, spec, encoder, Decoder(decode, output), scaling)
 
     # -- objective -----------------------------------------------------------------

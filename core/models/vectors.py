@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,34 +13,12 @@ from backhand._types import Array
 from backhand.columns import moments
 from backhand.device import check_place
 from backhand.model import Batch, DataSpec
+from backhand.models.outputs import OutputConfig
 from backhand.noise import Noise
 from backhand.numerics import xp_of
 from backhand.params import Packed, constant
 
 CHUNK = 1 << 20  # values of the largest array while log weights are computed
-
-
-@dataclass(frozen=True)
-class OutputConfig:
-    """output: "auto" is "bernoulli" for binary data, else "gaussian".
-
-    variance, std (initial or fixed standard deviation, in standardised units) and standardise
-    (columns to mean 0 and deviation 1; bounds and samples stay in the data's units) belong to
-    "gaussian".  log_scale_bound: 0 for none, see GaussianHead.
-    """
-
-    output: Literal["auto", "bernoulli", "gaussian"] = "auto"
-    variance: Literal["fixed", "shared", "learned"] = "shared"
-    std: float = 1.0
-    standardise: bool = True
-    log_scale_bound: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.std <= 0 or self.log_scale_bound < 0:
-            raise ValueError(
-                "std must be positive and log_scale_bound 0 or more: "
-                f"{self.std=}, {self.log_scale_bound=}"
-            )
 
 
 @dataclass

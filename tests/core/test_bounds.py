@@ -15,6 +15,7 @@ from backhand.cli import main
 from backhand.data import load
 from backhand.evaluation import evaluate
 from backhand.model import Batch, DataSpec, Gaussian
+from backhand.models.auxiliary import AuxiliaryVAE, AuxiliaryVAEConfig
 from backhand.models.dvae import DVAE, DVAEConfig
 from backhand.models.iwae import IWAE, IWAEConfig
 from backhand.models.vae import VAE, VAEConfig
@@ -132,6 +133,19 @@ def test_annealing_both_ways_meets_the_exact_value_of_simulated_data(comparison)
     assert abs(high - exact) < 0.1
 
 
+def test_gains_are_paired_differences(comparison):
+    _, _, found = comparison
+    for gain in found.gains:
+        rows = rows_of(found, gain.data)
+        difference = rows["elbo", 100].nats - rows[gain.bound, gain.k].nats
+        assert np.isclose(gain.nats, difference)
+    gain = next(g for g in found.gains if (g.bound, g.data) == ("iwae", "test") and g.k == 40)
+    model, batch, *_ = prior_for_posterior(3)
+    values = importance_bounds(model, batch, Noise(0), (40,))["iwae", 40][0]
+    paired = values - model.bound(batch, Noise(0), 100).value
+    assert np.isclose(gain.stderr, paired.std(ddof=1) / np.sqrt(len(paired)))
+
+
 def test_the_gap_has_two_parts(comparison):
     _, _, found = comparison
     for gap in found.gaps:
@@ -224,6 +238,19 @@ def test_a_denoising_model_has_its_own_bound_too():
     assert nats == sorted(nats, reverse=True)
 
 
+def test_the_elbo_is_the_one_that_the_model_is_trained_by():
+    rng = np.random.default_rng(0)
+    x = (rng.random((5, 9)) < 0.5).astype(float)
+    config = AuxiliaryVAEConfig(hidden=(7,), auxiliary=3, latent=2)
+    model = AuxiliaryVAE.create(config, DataSpec((9,), "binary"), x, dtype="float64")
+    model.params.vector[...] += 0.3 * rng.standard_normal(model.params.vector.size)
+    data = load(x, valid=0, kind="binary")
+    settings = SMALL._replace(ks=(1,), limit=5, temperatures=5)
+    found = rows_of(compare(model, data, settings, "train"), "test")["elbo", 100].nats
+    right = -model.bound(Batch(x, np.arange(5)), Noise(0), 100).value.mean()
+    assert np.isclose(found, right, rtol=1e-12)
+
+
 def test_settings_out_of_range_are_refused():
     model, _, batch, *_ = linear(2)
     data = load(batch.x, valid=0, kind="real")
@@ -247,7 +274,7 @@ def test_command(tmp_path, capsys):
     assert rows[0].keys() == {"bound", "k", "data", "nats", "stderr", "ess"}
     assert [row["data"] for row in rows] == ["test"] * 5 + ["simulated"] * 6
     written = json.loads((tmp_path / "run" / "bounds.json").read_text())
-    assert written.keys() == {"rows", "gaps", "active_units", "snr"}
+    assert written.keys() == {"rows", "gains", "gaps", "active_units", "snr"}
     assert written["rows"] == rows
     with Image.open(tmp_path / "run" / "bounds.png") as picture:
         assert picture.size[0] > 1000
