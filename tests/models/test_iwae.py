@@ -9,6 +9,7 @@ import backhand as bh
 from backhand.model import UNWEIGHTED, Batch, DataSpec, Weights
 from backhand.models.iwae import IWAE, IWAEConfig
 from backhand.noise import Noise
+from tests.kernels.harness import needs
 
 B, D, K = 6, 11, 4
 LAYERS = {
@@ -212,11 +213,10 @@ def test_log_weights_are_those_of_the_bound_whatever_the_chunks(layers, monkeypa
     np.testing.assert_allclose(model.log_weights(batch, Noise(3), 7), whole, rtol=1e-12)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba", "native"])
+@pytest.mark.parametrize("backend", ["numpy", "numba", "native", "emulated"])
 @pytest.mark.parametrize("estimator", ["iwae", "dreg"])
 def test_backends_agree_on_bound_and_gradient(estimator, backend):
-    if not bh.backends()[backend].available:
-        pytest.skip(bh.backends()[backend].reason)
+    needs(backend)
     model, batch = make(replace(LAYERS[2], estimator=estimator))
     with bh.use_backend("numpy"):
         value, expected = model.bound(batch, Noise(1, 2), K).value, gradient(model, batch, None)
