@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from backhand._types import Array, Shape
 from backhand.kernels import embedding
-from backhand.numerics import sum_rows, xp_of
+from backhand.numerics import as_rows, sum_rows, xp_of
 from backhand.params import Params, children, is_leaf, table_of
 
 
@@ -66,9 +66,9 @@ class Accumulator:
         if x.shape[:-1] != dy.shape[:-1]:
             raise ValueError(f"{self._name}: add_outer of x {x.shape} and dy {dy.shape}")
         if self._pending is None:
-            self._product(_rows(x), _rows(dy))
+            self._product(as_rows(x), as_rows(dy))
         else:
-            self._pending.append((self, _rows(x), _rows(dy)))
+            self._pending.append((self, as_rows(x), as_rows(dy)))
 
     def _mismatch(self, shape: Shape) -> ValueError:
         return ValueError(
@@ -82,10 +82,6 @@ class Accumulator:
             self._fresh = False
         else:
             self.add(x.T @ dy)
-
-
-def _rows(x: Array) -> Array:
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 class Twin:
