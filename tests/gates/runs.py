@@ -1,7 +1,12 @@
 """What is run of each op that has a CUDA form: its cases, and draws where it has none."""
 
+import re
+from functools import cache
+
 from backhand.backend import all_ops
+from backhand.csrc import sources
 from backhand.kernels import adam, emulator, philox
+from backhand.kernels.linear_cross_entropy import reference as linear_cross_entropy
 from tests.kernels import harness
 from tests.kernels.cases import MODULES
 
@@ -21,6 +26,35 @@ class Recorder:
         self.library.launch(kernel, *arguments)
 
 
+class FewBlocks(Recorder):
+    """The emulator in use, with one block along each axis along which blocks take turns."""
+
+    def launch(self, kernel, real, blocks, *arguments):
+        axes = turns(kernel)
+        blocks = tuple(1 if "xyz"[i] in axes else n for i, n in enumerate(blocks))
+        super().launch(kernel, real, blocks, *arguments)
+
+
+# What lets the blocks along an axis go on to what the grid does not reach.
+TURNS = {
+    "x": r"gridDim\.x|bh_stride\(|bh_row_stride\(",
+    "y": r"gridDim\.y|bh_column_sums\(",
+    "z": r"gridDim\.z",
+}
+
+
+@cache
+def turns(kernel):
+    """The axes along which a kernel's blocks take turns."""
+    for op in sources.ops():
+        helpers, *kernels = (sources.ROOT / op / "kernel.cu").read_text().split('extern "C"')
+        for text in kernels:
+            if f" {kernel}(" in text:
+                text += helpers if "_each(" in text else ""
+                return "".join(axis for axis, words in TURNS.items() if re.search(words, text))
+    raise KeyError(kernel)
+
+
 class Run:
     """Something of an op that can be run at any sizes: a case of the harness."""
 
@@ -33,6 +67,11 @@ class Run:
 
     def check(self, rng, sizes, dtype, layouts):
         harness.check_backend(self.case, rng, sizes, "emulated", dtype, layouts, others=[])
+        inputs = self.case.make(rng, sizes, dtype)
+        outputs, saved = self.case.forward(inputs, "emulated")
+        given = inputs, self.case.cotangents(rng, outputs), saved, "emulated"
+        gradients = self.case.gradients(*given)
+        harness.check_need_flags(self.case, *given, gradients)  # null pointers, in the kernels
 
     def results(self, rng, sizes, dtype):
         """() -> arrays; made of the same inputs at each call."""
@@ -50,7 +89,7 @@ class Run:
 class Draws:
     """Philox: all four draws, to the bit but for normals."""
 
-    name, letters, least, most, room = "philox", "KBN", {}, {}, MOST
+    name, letters, least, most, room = "philox", "KBN", {}, {"K": MOST}, MOST
 
     def check(self, rng, sizes, dtype, layouts):
         state = rng.bit_generator.state
@@ -109,6 +148,22 @@ class Updates:
             return written
 
         return run
+
+
+def edges(run):
+    """Sizes at which a loop has just ended, or a row is more than a warp's: a letter at a time."""
+    small = {n: min(max(2, run.least.get(n, 1)), run.most.get(n, 2)) for n in run.letters}
+    for letter in run.letters:
+        for size in (64, 1100):
+            size = min(size, run.most.get(letter, size))
+            if size * (MOST // max(1, run.room)) <= 8 * MOST:  # else seconds
+                yield {**small, letter: size}
+
+
+def in_small_blocks(setattr=setattr):
+    """The blocks of linear_cross_entropy, so that few rows and classes are several."""
+    setattr(linear_cross_entropy, "ROWS", 300)
+    setattr(linear_cross_entropy, "COLUMNS", 8)
 
 
 WITHOUT_CASES = {"philox": [Draws()], "adam": [Updates()]}

@@ -1,4 +1,4 @@
-"""Every kernel, on the CPU: right numbers at any sizes, and the same bits in every order.
+"""Every kernel, on the CPU: right numbers at any sizes, and the same bits in every order and grid.
 
 For each kernel, 200 property cases (GATE_EXAMPLES: fewer, for the run under ThreadSanitizer).
 ``make gates`` runs them under the sanitizers alone.
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from backhand.csrc import sources
 from backhand.kernels import emulator
-from tests.gates.runs import OPS, Recorder, runs
+from tests.gates.runs import OPS, FewBlocks, Recorder, in_small_blocks, runs, turns
 from tests.kernels.harness import needs
 from tests.kernels.layouts import LAYOUTS
 
@@ -55,8 +55,9 @@ def examine(run, large, count, launched, number):
                 run.check(rng, sizes, dtype, layouts)
             results = run.results(rng, sizes, dtype)
             first = results()
-            for order in (1, 2, data.draw(st.integers(3, 999))):
-                with emulator.order(order):
+            few, last = FewBlocks(), data.draw(st.integers(3, 999))
+            for order, engine in ((1, recorder), (2, few), (last, recorder)):
+                with emulator.using(engine), emulator.order(order):
                     for a, b in zip(first, results(), strict=True):
                         assert a.tobytes() == b.tobytes(), f"order {order} gives other bits"
         launched.update(set(recorder.seen))
@@ -65,8 +66,9 @@ def examine(run, large, count, launched, number):
 
 
 @pytest.mark.parametrize("op", OPS)
-def test_every_kernel_in_every_order(op):
+def test_every_kernel_in_every_order(op, monkeypatch):
     needs("emulated")
+    in_small_blocks(monkeypatch.setattr)
     launched, kernels = Counter(), sources.kernels(op)
     useful = [(run, large) for run in runs(op) for large in ("", *run.letters)]
     number, fewest = 0, 0
@@ -83,3 +85,8 @@ def test_every_kernel_in_every_order(op):
 
 def test_every_form_has_its_kernels():
     assert sorted(OPS) == sources.ops()
+
+
+def test_blocks_of_every_kernel_take_turns():
+    """A grid is never too small: rows, data or samples beyond it are taken by the same blocks."""
+    assert all(turns(kernel) for op in OPS for kernel in sources.kernels(op))

@@ -154,9 +154,16 @@ def main(arguments=None):
     reasons, excused = equivalents(), []
     total, noticed = Counter(), Counter()
 
-    def judge(job, seen, group):
+    def reason_for(job):
         what = job.file, job.code, job.change
-        reason = reasons.get((job.op, *what)) or reasons.get(("", *what))
+        return reasons.get((job.op, *what)) or reasons.get(("", *what))
+
+    def of_kernel(job):
+        site = job.site
+        return Job("", "device", f"csrc/{job.file}", site.line, site.code, site.change, None)
+
+    def judge(job, seen, group):
+        reason = reason_for(job)
         if not seen and reason:
             excused.append((job, reason))
             return
@@ -188,10 +195,9 @@ def main(arguments=None):
         device = import_module("tests.mutants.device")  # imports all references
         start = seconds()
         kernels = [op for op in ops if (ROOT / "csrc" / op / "kernel.cu").exists()]
-        for job, way in device.noticed(kernels, WORK / "device", args.jobs):
-            site = job.site
-            shown = Job("", "device", f"csrc/{job.file}", site.line, site.code, site.change, None)
-            judge(shown, bool(way), REMOVED)
+        excused_at_once = lambda job: bool(reason_for(of_kernel(job)))  # noqa: E731
+        for job, way in device.noticed(kernels, WORK / "device", args.jobs, excused_at_once):
+            judge(of_kernel(job), bool(way), REMOVED)
         print(f"{'kernel.cu':24} device     {noticed[REMOVED]:4} of {total[REMOVED]:4}")
         print(f"{'kernel.cu':24} {seconds() - start:.0f} s of computing", flush=True)
     for job, reason in excused:

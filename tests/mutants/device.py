@@ -15,7 +15,7 @@ import numpy as np
 from backhand.csrc import sources
 from backhand.kernels import emulator
 from tests.gates import build, sanitizers
-from tests.gates.runs import runs
+from tests.gates.runs import FewBlocks, edges, in_small_blocks, runs
 from tests.gates.test_orders import sizes_for
 from tests.kernels.layouts import LAYOUTS
 from tests.mutants.removals import HEAD, Removal, device_headers, removals, with_removals
@@ -54,10 +54,14 @@ def collect(ops, folder):
     return jobs
 
 
-def noticed(ops, folder, parallel):
-    """(job, the way that noticed it or "") for every job, as soon as that is known."""
+def noticed(ops, folder, parallel, excused=lambda job: False):
+    """(job, the way that noticed it or "") for every job, as soon as that is known.
+
+    Of the excused only numbers and orders are asked.
+    """
     jobs = collect(ops, folder / "csrc")
     left = {job.number: job for job in jobs}
+    unnoticed = {}
     for way in WAYS:
         name = f"../mutants/device/{way}"
         library = build.library(name, folder / "csrc", (*FLAGS[way], *AS_WRITTEN), only=ops)
@@ -72,7 +76,9 @@ def noticed(ops, folder, parallel):
                     yield left.pop(int(number)), way
             if worker.wait():
                 raise SystemExit(f"the process for {way} ended with {worker.returncode}")
-    for job in left.values():
+        for number in [number for number, job in left.items() if excused(job)]:
+            unnoticed[number] = left.pop(number)
+    for job in (left | unnoticed).values():
         yield job, ""
 
 
@@ -87,6 +93,7 @@ def start(way, library, ask):
 
 
 def work(library, way, file):
+    in_small_blocks()
     jobs = json.loads(Path(file).read_text())
     Path(file).unlink()
     for number, ops in jobs:
@@ -116,21 +123,26 @@ def in_child(library, way, number, op):
 
 
 def examine(op, count):
-    """Numbers against the reference, and the same bits in four orders."""
+    """Numbers against the reference, and the same bits in four orders, in few blocks as well."""
     for run in runs(op):
-        for large in ("", *run.letters):
-            for number in range(count):
-                rng = np.random.default_rng(number)
-                sizes = sizes_for(run, large, lambda options, rng=rng: rng.choice(options).item())
-                dtype = (np.float32, np.float64)[number % 2]
-                with emulator.order(number):
-                    run.check(rng, sizes, dtype, LAYOUTS[:1])
-                results = run.results(rng, sizes, dtype)
-                first = results()
-                for order in (1, 2, 3):
-                    with emulator.order(order):
-                        for a, b in zip(first, results(), strict=True):
-                            assert a.tobytes() == b.tobytes()
+        for number, sizes in enumerate([*edges(run), *drawn(run, count)]):
+            rng, dtype = np.random.default_rng(number), (np.float32, np.float64)[number % 2]
+            with emulator.order(number):
+                run.check(rng, sizes, dtype, LAYOUTS[:1])
+            results = run.results(rng, sizes, dtype)
+            first = results()
+            few = FewBlocks()
+            for order, engine in ((1, few), (2, few.library), (3, few)):
+                with emulator.using(engine), emulator.order(order):
+                    for a, b in zip(first, results(), strict=True):
+                        assert a.tobytes() == b.tobytes()
+
+
+def drawn(run, count):
+    for large in ("", *run.letters):
+        for number in range(count):
+            rng = np.random.default_rng(number)
+            yield sizes_for(run, large, lambda options, rng=rng: rng.choice(options).item())
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def test_survivors_are_listed_and_fail(monkeypatch, capsys, imported):
 
 
 def test_survivors_of_the_kernels_fail_by_themselves(monkeypatch, capsys, tmp_path):
-    def nothing_notices(ops, folder, parallel):
+    def nothing_notices(ops, folder, parallel, excused):
         return ((job, "") for job in device.collect(ops, tmp_path))
 
     monkeypatch.setattr(device, "noticed", nothing_notices)

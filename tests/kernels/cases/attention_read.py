@@ -27,7 +27,7 @@ def one(rng, B, C, H, W):
 
 SIZES = {"B": 4, "C": 2, "D": 1, "H": 9, "W": 7}
 LEAST = {"H": 1, "W": 1}
-MOST = {"B": 9, "C": 4, "D": 4}
+MOST = {"B": 9, "C": 4, "D": 4, "H": 66, "W": 66}
 ONE = {"B": 4, "C": 1, "H": 9, "W": 7}
 EXTENT = {"least": LEAST, "most": MOST}
 CASES = [
