@@ -39,7 +39,8 @@ class Evaluation(NamedTuple):
     """nats: the mean negative bound, in nats per example; stderr: its standard error over the data.
 
     ess: mean effective sample size of the k importance weights, 1 to k (None for the ELBO).
-    terms: those of the model's bound, in nats per example (of one sample, for iwae).
+    terms: those of the model's bound, in nats per example (of one sample, for iwae); "kl 3" is
+    step 3's part of "kl".
     active_units: posterior means (``encode``) whose variance over the data is above 0.01, of
     ``units``.  kl_per_unit (U,): where the model's bound says it.  per_example (n,): the bound
     of each datum, in the order of the data.
@@ -59,7 +60,8 @@ class Evaluation(NamedTuple):
 
     def __str__(self) -> str:
         ess = "" if self.ess is None else f", effective sample size {self.ess:.1f}"
-        terms = ", ".join(f"{name} {value:.3f}" for name, value in self.terms.items())
+        whole = {name: value for name, value in self.terms.items() if " " not in name}  # no parts
+        terms = ", ".join(f"{name} {value:.3f}" for name, value in whole.items())
         return (
             f"{self.nats:.3f} +- {self.stderr:.3f} nats ({self.bound}, k = {self.k}, "
             f"{self.n} data{ess}): {terms}; "

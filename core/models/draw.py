@@ -94,6 +94,7 @@ class DRAW(Drawing):
 
     Config: ClassVar[type] = DRAWConfig
     objectives: ClassVar = DEFAULT_OBJECTIVES
+    recurrent: ClassVar[bool] = True
 
     config: DRAWConfig
     spec: DataSpec
