@@ -130,7 +130,7 @@ def enlarged(picture: Array, scale: int) -> Array:
     if not np.isfinite(picture).all():
         raise ValueError("pictures hold values that are not finite")
     pixels = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8).repeat(scale, 0)
-    return pixels.repeat(scale, 1).repeat(3 // picture.shape[2], 2)
+    return pixels.repeat(scale, 1).repeat(3 // picture.shape[2], 2)  # type: ignore[no-any-return]
 
 
 def _beside(tiles: Sequence[Array]) -> Array:

@@ -34,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
             )  # fmt: skip
         if verb == "reconstruct":
             parser.add_argument(
-                "--given", choices=tuple(HALVES), help="complete the data from this half of them"
+                "--given", choices=HALVES, help="complete the data from this half of them"
             )
         if verb != "sample":
             parser.add_argument("--split", choices=("train", "valid", "test"), help="default: test")
@@ -96,11 +96,7 @@ def interpolate(args: argparse.Namespace) -> int:
     return _write(args, pictures, steps + 2, {"start": start.x, "path": path, "end": end.x})
 
 
-# The known half of a picture (n, height, width, ...).
-HALVES = {
-    "left": lambda shape: (slice(None), slice(None), slice(0, (shape[2] + 1) // 2)),
-    "top": lambda shape: (slice(None), slice(0, (shape[1] + 1) // 2)),
-}
+HALVES = ("left", "top")
 
 
 def _partial(batch: Batch, half: str) -> tuple[Batch, Array]:
@@ -109,8 +105,12 @@ def _partial(batch: Batch, half: str) -> tuple[Batch, Array]:
         raise ValueError(
             f"--given {half} needs pictures, these data have shape {batch.x.shape[1:]}"
         )
+    height, width = batch.x.shape[1:3]
     mask = np.zeros(batch.x.shape, bool)
-    mask[HALVES[half](batch.x.shape)] = True
+    if half == "top":
+        mask[:, : -(-height // 2)] = True
+    else:
+        mask[:, :, : -(-width // 2)] = True
     return batch._replace(mask=mask), np.where(mask, batch.x, batch.x.dtype.type(0.5))
 
 

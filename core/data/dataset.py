@@ -14,7 +14,7 @@ from backhand.columns import moments
 from backhand.data import sets, store, user
 from backhand.data.files import DataError, digest
 from backhand.data.registry import entry, registry
-from backhand.data.scenes import Scene
+from backhand.data.scenes import SIDES, Scene
 from backhand.data.split import SPLITS, Split
 from backhand.model import DataSpec
 from backhand.noise import order
@@ -117,15 +117,20 @@ def _staged(data: Data, kind: str) -> Data:
             f"scene {kind} needs grey pictures, binarised dynamically or not at all; {data.name} "
             f"is {data.spec.kind}, with binarisation {data.binarisation}"
         )
-    parts: dict[str, Split] = {}
-    for name in SPLITS:
-        part: Split | None = getattr(data, name)
-        if part is not None:
-            others = data.train.x if kind == "cluttered" else part.x
-            y = part.y if kind == "cluttered" else None  # of two digits there are two
-            parts[name] = replace(part, y=y, scene=Scene(kind, data.info["seed"], others))
-    side = parts["train"].scene.side
-    return replace(data, spec=DataSpec((side, side), data.spec.kind), **parts)
+    seed = data.info["seed"]
+
+    def staged(part: Split) -> Split:
+        others = data.train.x if kind == "cluttered" else part.x
+        y = part.y if kind == "cluttered" else None  # of two digits there are two
+        return replace(part, y=y, scene=Scene(kind, seed, others))
+
+    return replace(
+        data,
+        train=staged(data.train),
+        valid=data.valid and staged(data.valid),
+        test=data.test and staged(data.test),
+        spec=DataSpec((SIDES[kind], SIDES[kind]), data.spec.kind),
+    )
 
 
 def _known(name: str, valid: int | None, kind: str | None) -> Data:

@@ -172,7 +172,7 @@ class DRAW(Drawing):
         def backward(dc: Array, d_decoder: State, g: Any) -> tuple[Array, State]:
             """(dz, gradient of the decoder's state before)"""
             dhd = d_decoder.h + back_write(dc, g.write)  # (R, H)
-            return back_decoder(dhd, d_decoder.c, g.decoder)
+            return back_decoder(dhd, d_decoder.c, g.decoder)  # type: ignore[no-any-return]
 
         return c + patch, State(hd, cd), backward
 
@@ -241,7 +241,8 @@ class DRAW(Drawing):
         out = xp_of(x).empty((k, len(x)), x.dtype)
         widest = max(x.shape[1], 4 * self.config.hidden)
         for part, noise_here in pieces(k, noise, len(x) * widest):
-            n, ratio = part.stop - part.start, 0.0
+            n = part.stop - part.start
+            ratio = xp_of(x).zeros(n * len(x), x.dtype)  # (n*B,)
             eps = self.noise_of(batch.index, noise_here, n)
             for t, step in enumerate(self.follow(x, eps, n)):
                 ratio = ratio + log_ratio(step.z, step.q.logvar, eps(t))[0].sum(axis=1)  # (n*B,)

@@ -229,7 +229,7 @@ def channels_first(rows: Array, shape: tuple[int, int, int]) -> Array:
     C, height, width = shape
     if C == 1:
         return rows
-    return rows.reshape(-1, height * width, C).swapaxes(1, 2).reshape(len(rows), -1)  # type: ignore[no-any-return]
+    return rows.reshape(-1, height * width, C).swapaxes(1, 2).reshape(len(rows), -1)
 
 
 def repeated(x: Array, k: int) -> Array:

@@ -27,14 +27,18 @@ class Window:
     """Where the attention looks: gx~, gy~, log s2, log d~, log gamma of ``filterbank``.
 
     head = h W + b, its last three numbers clipped to +-10, where their gradient ends.
-    h: (R, H), head: (R, 5).
+    h: (R, H), head: (R, 5).  It starts as a grid over the whole picture whose filters are half a
+    stride wide, so that nothing lies unseen between them.
     """
 
     linear: Linear
 
     @classmethod
-    def create(cls, initial: Initial, hidden: int) -> Self:
-        return cls(Linear.create(initial, hidden, 5))
+    def create(cls, initial: Initial, hidden: int, shape: tuple[int, int, int], N: int) -> Self:
+        linear = Linear.create(initial, hidden, 5)
+        stride = (max(shape[1:]) - 1) / (N - 1)  # in pixels
+        linear.b[2] = 2 * math.log(max(stride, 1) / 2)  # log s2
+        return cls(linear)
 
     def __call__(self, h: Array) -> tuple[Array, Callable[..., Array]]:
         head, back_linear = self.linear(h)  # (R, 5)
@@ -60,7 +64,7 @@ class AttentiveRead:
 
     @classmethod
     def create(cls, initial: Initial, hidden: int, shape: tuple[int, int, int], N: int) -> Self:
-        return cls(Window.create(initial, hidden), shape, N)
+        return cls(Window.create(initial, hidden, shape, N), shape, N)
 
     @property
     def size(self) -> int:
@@ -110,7 +114,7 @@ class AttentiveWrite:
     @classmethod
     def create(cls, initial: Initial, hidden: int, shape: tuple[int, int, int], N: int) -> Self:
         stroke = Linear.create(initial, hidden, shape[0] * N * N)
-        return cls(Window.create(initial, hidden), stroke, shape, N)
+        return cls(Window.create(initial, hidden, shape, N), stroke, shape, N)
 
     def __call__(self, h: Array) -> tuple[Array, Callable[..., Array]]:
         C, height, width = self.shape

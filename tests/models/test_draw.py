@@ -10,6 +10,7 @@ import pytest
 
 import backhand as bh
 from backhand import grads
+from backhand.kernels import filterbank
 from backhand.model import UNWEIGHTED, Batch, DataSpec, Weights
 from backhand.models.draw import DRAW, DRAWConfig
 from backhand.noise import Noise
@@ -335,6 +336,16 @@ def test_windows_of_zeros_cover_a_square_picture_exactly(N):
     np.testing.assert_allclose(
         c[corners], np.arange(1, N * N + 1).reshape(N, N)[corners], rtol=1e-6
     )
+
+
+@pytest.mark.parametrize(("N", "shape"), [(5, (28, 28)), (12, (20, 100)), (28, (28, 28))])
+def test_at_the_start_no_pixel_lies_unseen_between_the_filters(N, shape):
+    model = DRAW.create(replace(ATTENTIVE, read=N, write=N), DataSpec(shape, "binary"))
+    for part in (model.read, model.write):
+        head, _ = part.window(model.start(1)[0].decoder.h)
+        for F in filterbank.forward(head, N, *shape)[:2]:
+            inside = F[0].sum(axis=0) if F.shape[-1] == max(shape) else np.ones(1)
+            assert inside.min() > 0.5 * inside.mean()
 
 
 def test_windows_far_outside_do_no_harm():
