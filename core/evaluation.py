@@ -107,6 +107,7 @@ def evaluate(
     chosen = chosen.rows(slice(0, limit)) if limit else chosen
     noise = Noise(seed)
     collected: dict[str, list[Array]] = {}
+    units, means = _Moments(), _Moments()
     size = batch if bound == "elbo" else max(1, min(batch, WEIGHTS // k))
     done = 0
     xp = xp_of(model.params.vector)
@@ -116,14 +117,16 @@ def evaluate(
             values |= _iwae(model, part, noise, k)
         if bound == "ais":
             values |= _ais(model, part, noise, k, temperatures, leapfrogs)
-        values["mean"] = model.encode(part).mean.reshape(len(part.x), -1).astype(np.float64)
+        if "kl_units" in values:
+            units.add(to_host(values.pop("kl_units")))
+        means.add(to_host(model.encode(part).mean).reshape(len(part.x), -1))
         for name, value in values.items():
             collected.setdefault(name, []).append(to_host(value))
         done += len(part.x)
         if report is not None:
             report(done, len(chosen))
     found = {name: np.concatenate(parts) for name, parts in collected.items()}
-    return _summary(bound, k, found)
+    return _summary(bound, k, found, units, means)
 
 
 def elbo_of(model: Model, part: Batch, noise: Noise, k: int) -> dict[str, Array]:
@@ -162,9 +165,37 @@ def _ais(
     return {"value": bound, "ess": importance_weights.ess(saved)}
 
 
-def _summary(bound: str, k: int, found: dict[str, Array]) -> Evaluation:
+class _Moments:
+    """Mean and variance of each column of rows that come in parts, none of which is kept."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.shift = self.total = self.squares = np.zeros(0)
+
+    def add(self, rows: Array) -> None:
+        rows = rows.astype(np.float64)
+        if not self.n:  # sums about some point of the column: digits are not lost to its distance
+            self.shift = rows.mean(axis=0)
+            self.total, self.squares = np.zeros((2, rows.shape[1]))
+        away = rows - self.shift
+        self.n += len(rows)
+        self.total = self.total + away.sum(axis=0)
+        self.squares = self.squares + (away * away).sum(axis=0)
+
+    @property
+    def mean(self) -> Array:
+        return self.shift + self.total / self.n
+
+    @property
+    def variance(self) -> Array:
+        return self.squares / self.n - (self.total / self.n) ** 2  # type: ignore[no-any-return]
+
+
+def _summary(
+    bound: str, k: int, found: dict[str, Array], kl: _Moments, means: _Moments
+) -> Evaluation:
     value, n = found["value"], len(found["value"])
-    active, units = int((found["mean"].var(axis=0) > ACTIVE).sum()), found["mean"].shape[1]
+    active, units = int((means.variance > ACTIVE).sum()), len(means.variance)
     terms = {key[5:]: float(v.mean()) for key, v in found.items() if key.startswith("term ")}
     if n > 1 and (active == 0 or terms.get("kl", math.inf) < 0.1):
         warnings.warn(
@@ -183,7 +214,7 @@ def _summary(bound: str, k: int, found: dict[str, Array]) -> Evaluation:
         terms=terms,
         active_units=active,
         units=units,
-        kl_per_unit=found["kl_units"].mean(axis=0) if "kl_units" in found else None,
+        kl_per_unit=kl.mean if kl.n else None,
         per_example=value,
     )  # fmt: skip
 
