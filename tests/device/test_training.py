@@ -161,6 +161,20 @@ def test_gradients_noise_and_the_rest_of_the_interface(name, cupy):
     compare(device.interpolate(there, there, 3), host.interpolate(here, here, 3))
 
 
+@pytest.mark.parametrize("name", ["draw", "draw, real"])
+def test_films_and_completions(name, cupy):
+    host, device, data = on_device(name)
+    noise, made = bh.Noise(3), []
+    for model, xp in ((host, np), (device, cupy)):
+        (batch,) = bh.data.batches(data.converted("float32").valid, 10, xp)
+        mask = xp.asarray(np.arange(batch.x.size).reshape(batch.x.shape) % 3 == 0)
+        done = model.complete(batch._replace(mask=mask), noise, rounds=2)
+        films = model.film(10, noise, batch), model.film(4, noise)
+        made.append([done.mean, *(a for film in films for a in film if a is not None)])
+    for expected, found in zip(*made, strict=True):
+        compare(found, expected)
+
+
 @each_model
 @pytest.mark.parametrize("bound", ["elbo", "iwae", "ais"])
 def test_evaluation(name, bound, cupy):
