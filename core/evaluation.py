@@ -188,7 +188,7 @@ class _Moments:
 
     @property
     def variance(self) -> Array:
-        return self.squares / self.n - (self.total / self.n) ** 2  # type: ignore[no-any-return]
+        return self.squares / self.n - (self.total / self.n) ** 2
 
 
 def _summary(

@@ -13,8 +13,8 @@
 c_0, he_0 and hd_0 are learned, the cells start at zero.  mean(c) is sigmoid(c) where pixels are
 Bernoulli, c where they are Gaussian.  Without x, z_t ~ N(0, I) and the last two lines paint.
 
-Sizes: B data, k samples of each, R = k*B rows, D = C*A*B values of a picture (channel by channel),
-H = hidden, Z = latent, T = glimpses.
+Sizes: B data, k samples of each, R = k*B rows, D = C*height*width values of a picture, channel by
+channel, H = hidden, Z = latent, T = glimpses.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any, ClassVar, Self
 from backhand._types import Array
 from backhand.distributions import latent, log_ratio
 from backhand.grads import NO_GRAD
-from backhand.layers import GaussianHead, Identity, Initial, LSTMCell, State, sigmoid
+from backhand.layers import GaussianHead, Initial, LSTMCell, State, sigmoid
 from backhand.model import (
     DEFAULT_OBJECTIVES,
     UNWEIGHTED,
@@ -39,15 +39,14 @@ from backhand.model import (
 )  # fmt: skip
 from backhand.models.canvas import Canvas, Start, Step
 from backhand.models.drawing import Drawing, channels_first, planes, repeated
-from backhand.models.glimpse import (
-    AttentiveRead,
-    AttentiveWrite,
-    FullRead,
-    FullWrite,
-    create_read,
-    create_write,
+from backhand.models.glimpse import Read, Write, create_read, create_write
+from backhand.models.outputs import (
+    BernoulliOutput,
+    GaussianOutput,
+    OutputConfig,
+    logits_of,
+    on_canvas,
 )
-from backhand.models.outputs import BernoulliOutput, GaussianOutput, OutputConfig, logits_of
 from backhand.models.vectors import Scaling, output_kind, pieces, scaling_and_mean
 from backhand.noise import Noise
 from backhand.numerics import xp_of
@@ -99,11 +98,11 @@ class DRAW(Drawing):
     config: DRAWConfig
     spec: DataSpec
     start: Start
-    read: AttentiveRead | FullRead
+    read: Read
     encoder: LSTMCell
     posterior: GaussianHead
     decoder: LSTMCell
-    write: AttentiveWrite | FullWrite
+    write: Write
     output: BernoulliOutput | GaussianOutput
     scaling: Scaling | None
 
@@ -118,23 +117,17 @@ class DRAW(Drawing):
     ) -> Self:
         """A new model; ``x`` (N, *spec.shape), training data, sets the first canvas and scaling."""
         kind = output_kind("draw", config, spec)
-        shape = planes("draw", spec)  # (C, A, B)
+        shape = planes("draw", spec)  # (C, height, width)
         initial, H, Z = Initial(seed, dtype), config.hidden, config.latent
         scaling, mean = scaling_and_mean(kind, config, x, math.prod(shape), dtype)
-        bernoulli = kind == "bernoulli"
-        c = channels_first((logits_of(mean) if bernoulli else mean)[None], shape)[0]
-        start = Start.create(initial, c, H)
+        c = logits_of(mean) if kind == "bernoulli" else mean  # (D,)
+        start = Start.create(initial, channels_first(c[None], shape)[0], H)
         read = create_read(initial, H, shape, config.read)
         encoder = LSTMCell.create(initial, read.size + H, H)
         posterior = GaussianHead.create(initial, H, Z, config.log_scale_bound)
         decoder = LSTMCell.create(initial, Z, H)
         write = create_write(initial, H, shape, config.write)
-        log_std = initial.full(math.log(config.std), 1)
-        output = (
-            BernoulliOutput(Identity())
-            if bernoulli
-            else GaussianOutput.around(Identity(), log_std, config.variance == "shared")
-        )
+        output = on_canvas(kind, config, initial)
         return cls(
             config, spec, start, read, encoder, posterior, decoder, write, output, scaling
         )  # fmt: skip

@@ -2,8 +2,8 @@
 
     samples, reconstructions, posterior means of every step, completion of a picture known in part
 
-Sizes: n or B data, k samples of each, R = k*B rows, D = C*A*B values of a picture (channel by
-channel), Z = latent, T = glimpses.
+Sizes: n or B data, k samples of each, R = k*B rows, D = C*height*width values of a picture, channel
+by channel, Z = latent, T = glimpses.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ class Drawing(OfVectors):
 
 
 def planes(model: str, spec: DataSpec) -> tuple[int, int, int]:
-    """C, A, B of pictures (A, B) or, in colour, (A, B, C)."""
+    """C, height, width of pictures (height, width) or, in colour, (height, width, C)."""
     if len(spec.shape) not in (2, 3):
         raise ValueError(
             f"{model} takes pictures, (height, width) or (height, width, channels), got data of "
@@ -225,7 +225,7 @@ def planes(model: str, spec: DataSpec) -> tuple[int, int, int]:
 
 
 def channels_first(rows: Array, shape: tuple[int, int, int]) -> Array:
-    """Rows (n, A*B*C), the channels of a pixel together, to (n, C*A*B)."""
+    """Rows (n, D), the channels of a pixel side by side, to rows channel by channel."""
     C, height, width = shape
     if C == 1:
         return rows

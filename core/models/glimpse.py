@@ -3,7 +3,7 @@
     r, backward = read(x, error, h)         d_error, dh = backward(dr, g): x is data
     patch, backward = write(h)              dh = backward(d_patch, g)
 
-Pictures are rows (R, C*A*B), channel by channel; h (R, H) is the decoder's state.
+Pictures are rows (R, D), channel by channel; h (R, H) is the decoder's state.
 (Gregor, Danihelka, Graves, Rezende & Wierstra 2015, section 3.2 and 3.3.)
 """
 
@@ -59,7 +59,7 @@ class AttentiveRead:
     """r = gamma [ F_Y x F_X^T ; F_Y error F_X^T ], (R, 2*C*N*N), through the same window."""
 
     window: Window
-    shape: tuple[int, int, int]  # C, A, B of a picture
+    shape: tuple[int, int, int]  # C, height, width of a picture
     N: int
 
     @classmethod
@@ -72,7 +72,10 @@ class AttentiveRead:
 
     def __call__(self, x: Array, error: Array, h: Array) -> tuple[Array, Callable[..., Any]]:
         head, back_window = self.window(h)  # (R, 5)
-        pictures = x.reshape(-1, *self.shape), error.reshape(-1, *self.shape)  # (R, C, A, B)
+        pictures = (
+            x.reshape(-1, *self.shape),
+            error.reshape(-1, *self.shape),
+        )  # (R, C, height, width)
         run = attention_read.OP.resolve(None, head, *pictures)
         r, saved = attention_read.forward(head, *pictures, self.N, backend=run)  # (R, 2*C, N, N)
 
@@ -87,7 +90,7 @@ class AttentiveRead:
 
 @dataclass
 class FullRead:
-    """r = [ x ; error ], (R, 2*C*A*B): everything, wherever the decoder is."""
+    """r = [ x ; error ], (R, 2*D): everything, wherever the decoder is."""
 
     shape: tuple[int, int, int]
 
@@ -104,7 +107,7 @@ class FullRead:
 
 @dataclass
 class AttentiveWrite:
-    """patch = F_Y^T w F_X / gamma, (R, C*A*B): w = affine(h), in a window of its own."""
+    """patch = F_Y^T w F_X / gamma, (R, D): w = affine(h), in a window of its own."""
 
     window: Window
     stroke: Linear  # w, (R, C*N*N)
@@ -122,7 +125,9 @@ class AttentiveWrite:
         w, back_stroke = self.stroke(h)  # (R, C*N*N)
         w = w.reshape(len(w), C, self.N, self.N)  # (R, C, N, N)
         run = attention_write.OP.resolve(None, head, w)
-        patch, saved = attention_write.forward(head, w, height, width, backend=run)  # (R, C, A, B)
+        patch, saved = attention_write.forward(
+            head, w, height, width, backend=run
+        )  # (R, C, height, width)
         shape = patch.shape
 
         def backward(d_patch: Array, g: Any) -> Array:
@@ -135,25 +140,25 @@ class AttentiveWrite:
 
 @dataclass
 class FullWrite:
-    """patch = affine(h), (R, C*A*B)."""
+    """patch = affine(h), (R, D)."""
 
     linear: Linear
 
     def __call__(self, h: Array) -> tuple[Array, Callable[..., Array]]:
-        patch, back_linear = self.linear(h)  # (R, C*A*B)
+        patch, back_linear = self.linear(h)  # (R, D)
         return patch, lambda d_patch, g: back_linear(d_patch, g.linear)
 
 
-def create_read(
-    initial: Initial, hidden: int, shape: tuple[int, int, int], N: int
-) -> AttentiveRead | FullRead:
+Read = AttentiveRead | FullRead
+Write = AttentiveWrite | FullWrite
+
+
+def create_read(initial: Initial, hidden: int, shape: tuple[int, int, int], N: int) -> Read:
     """With an N x N window; N = 0: without attention."""
     return AttentiveRead.create(initial, hidden, shape, N) if N else FullRead(shape)
 
 
-def create_write(
-    initial: Initial, hidden: int, shape: tuple[int, int, int], N: int
-) -> AttentiveWrite | FullWrite:
+def create_write(initial: Initial, hidden: int, shape: tuple[int, int, int], N: int) -> Write:
     """With an N x N window; N = 0: without attention."""
     if N:
         return AttentiveWrite.create(initial, hidden, shape, N)

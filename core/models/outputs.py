@@ -177,6 +177,16 @@ def create_output(
     return GaussianOutput.create(initial, inputs, data_mean, std, trained=trained)
 
 
+def on_canvas(
+    kind: str, config: OutputConfig, initial: Initial
+) -> BernoulliOutput | GaussianOutput:
+    """The output where h itself holds the logits or the means, one for each value of x."""
+    if kind == "bernoulli":
+        return BernoulliOutput(Identity())
+    log_std = initial.full(math.log(config.std), 1)
+    return GaussianOutput.around(Identity(), log_std, config.variance == "shared")
+
+
 def _around(mean: Array, logvar: Array, noise: Noise, index: Array) -> Array:
     eps = noise.normal("observation", index, mean.shape[1:], dtype=mean.dtype)
     return mean + xp_of(mean).exp(logvar.dtype.type(0.5) * logvar) * eps  # type: ignore[no-any-return]
