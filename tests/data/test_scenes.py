@@ -34,6 +34,8 @@ def test_a_scene_is_the_datum_and_what_is_added(kind, area):
 def test_places_are_uniform_and_reach_all_borders(kind):
     made = Scene(kind, 0, stamps(2, 0.0))(stamps(4000, 1.0), np.arange(4000), bh.Noise(3), 0)
     last = SIDES[kind] - 28
+    rows, columns = (made.any(axis=axis).argmax(axis=1) for axis in (2, 1))
+    assert abs(np.corrcoef(rows, columns)[0, 1]) < 5 / np.sqrt(4000)
     for axis in (1, 2):
         first = made.any(axis=axis).argmax(axis=1)
         assert (first.min(), first.max()) == (0, last)
