@@ -38,6 +38,14 @@ if TYPE_CHECKING:  # the same names for type checkers
     from backhand.model import Model as Model
     from backhand.model import Objective as Objective
     from backhand.model import Weights as Weights
+    from backhand.models.auxiliary import AuxiliaryVAE as AuxiliaryVAE
+    from backhand.models.auxiliary import AuxiliaryVAEConfig as AuxiliaryVAEConfig
+    from backhand.models.draw import DRAW as DRAW
+    from backhand.models.draw import DRAWConfig as DRAWConfig
+    from backhand.models.dvae import DVAE as DVAE
+    from backhand.models.dvae import DVAEConfig as DVAEConfig
+    from backhand.models.iwae import IWAE as IWAE
+    from backhand.models.iwae import IWAEConfig as IWAEConfig
     from backhand.models.vae import VAE as VAE
     from backhand.models.vae import VAEConfig as VAEConfig
     from backhand.noise import Noise as Noise
@@ -61,6 +69,10 @@ _HOME = {
     "NO_GRAD": "grads", "grads_like": "grads",
     "Batch": "model", "Bound": "model", "DataSpec": "model", "Draw": "model",
     "Gaussian": "model", "Model": "model", "Objective": "model", "Weights": "model",
+    "AuxiliaryVAE": "models.auxiliary", "AuxiliaryVAEConfig": "models.auxiliary",
+    "DRAW": "models.draw", "DRAWConfig": "models.draw",
+    "DVAE": "models.dvae", "DVAEConfig": "models.dvae",
+    "IWAE": "models.iwae", "IWAEConfig": "models.iwae",
     "VAE": "models.vae", "VAEConfig": "models.vae",
     "Noise": "noise",
     "make_optimizer": "optim",

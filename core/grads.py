@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from backhand._types import Array, Shape
 from backhand.kernels import embedding
-from backhand.numerics import sum_rows, xp_of
+from backhand.numerics import as_rows, sum_rows, xp_of
 from backhand.params import Params, children, is_leaf, table_of
 
 ROWS = 1024  # of deferred operands: more gain nothing and are only held longer
@@ -66,7 +66,7 @@ class Accumulator:
             raise self._mismatch((x.shape[-1], dy.shape[-1]))
         if x.shape[:-1] != dy.shape[:-1]:
             raise ValueError(f"{self._name}: add_outer of x {x.shape} and dy {dy.shape}")
-        self._pending.append((_rows(x), _rows(dy)))
+        self._pending.append((as_rows(x), as_rows(dy)))
         if not self._defer or sum(len(rows) for rows, _ in self._pending) >= ROWS:
             self.multiply()
 
@@ -98,10 +98,6 @@ class Accumulator:
             self._fresh = False
         else:
             self.add(x.T @ dy)
-
-
-def _rows(x: Array) -> Array:
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 class Twin:

@@ -27,6 +27,19 @@ def xp_of(x: Any) -> Any:
     return module if module is not None and hasattr(module, "ndarray") else np
 
 
+def as_rows(x: Array) -> Array:
+    """(..., I) as (N, I)."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def times(x: Array, W: Array) -> Array:
+    """x W, (..., I) and (I, O) -> (..., O), in one product over all rows.
+
+    ``x @ W`` makes one for each leading index: at (50, 20, 784) 1.5 times the time.
+    """
+    return x @ W if x.ndim == 2 else (as_rows(x) @ W).reshape(*x.shape[:-1], W.shape[-1])
+
+
 def sum_rows(x: Array) -> Array:
     """The sum over all leading axes, (..., O) -> (O,): the backward of a broadcast.
 
@@ -34,7 +47,7 @@ def sum_rows(x: Array) -> Array:
     after row and loses a digit or two of float32 where thousands of like sign meet.
     """
     xp = xp_of(x)
-    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    rows = as_rows(x)
     while len(rows) >= 2 * BLOCK:
         n = len(rows) // BLOCK
         blocks = rows[: n * BLOCK].reshape(n, BLOCK, x.shape[-1])

@@ -12,6 +12,7 @@ from backhand.config import DataConfig, TrainConfig, apply_settings, read_toml
 from backhand.data import registry
 from backhand.data.split import typical
 from backhand.models import MODELS, model_class
+from backhand.presets import PRESETS, config_file
 from backhand.runs import CONFIG, Run, Settings, data_of, new_model
 
 if TYPE_CHECKING:
@@ -39,7 +40,12 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("--data", metavar="NAME|FILE")
-    parser.add_argument("--run", metavar="DIR", dest="folder", help="default: runs/MODEL-DATA")
+    parser.add_argument(
+        "--run",
+        metavar="DIR",
+        dest="folder",
+        help="default: runs/MODEL-DATA, or runs/CONFIG without --data",
+    )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", metavar="N")
     length.add_argument("--steps", metavar="N")
@@ -51,7 +57,9 @@ def add_parser(subparsers: Any) -> None:
         "--patience", metavar="N", help="stop after N validations without a better bound"
     )
     parser.add_argument("--backend", metavar="NAME")
-    parser.add_argument("--config", metavar="FILE.toml")
+    parser.add_argument(
+        "--config", metavar="FILE.toml|PRESET", help=f"presets: {', '.join(PRESETS)}"
+    )
     parser.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[])
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--json", action="store_true")
@@ -62,9 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from backhand.cli.progress import Reporter
     from backhand.training import fit, try_out
 
-    folder = Path(
-        args.folder or f"runs/{args.model.rpartition(':')[2]}-{Path(args.data or '').stem}"
-    )
+    folder = Path(args.folder or _default_folder(args))
     old = Run.open(folder) if args.resume and (folder / CONFIG).exists() else None
     settings = _settings(args, old)
     data = data_of(settings.data)
@@ -98,6 +104,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _default_folder(args: argparse.Namespace) -> str:
+    if args.config and not args.data:
+        return f"runs/{Path(args.config).stem}"
+    return f"runs/{args.model.rpartition(':')[2]}-{Path(args.data or '').stem}"
+
+
 def _draw_curve(run: Run, report: Reporter) -> None:
     from backhand.pictures import curve
 
@@ -116,7 +128,7 @@ def _settings(args: argparse.Namespace, old: Run | None) -> Settings:
         model = model_class(args.model).Config()
         tables = {"model": model, "training": TrainConfig(), "data": DataConfig()}
     if args.config:
-        tables = read_toml(Path(args.config), tables, args.model)
+        tables = read_toml(config_file(args.config), tables, args.model)
     flags = {field: getattr(args, flag) for flag, field in FLAGS.items() if getattr(args, flag)}
     given = [f"{field}={value}" for field, value in flags.items()]
     tables = apply_settings(tables, [*given, *args.set])

@@ -11,6 +11,7 @@ from backhand._types import Array
 from backhand.checks import check
 from backhand.kernels import bias_activation
 from backhand.layers.initial import Initial
+from backhand.numerics import times
 
 Backward = Callable[..., Any]  # dx = backward(dy, g); need_x=False where x is data: no dx
 
@@ -29,7 +30,7 @@ class Dense:
 
     def __call__(self, x: Array) -> tuple[Array, Backward]:
         check("Dense", x=(x, "... I"), W=(self.W, "I O"), b=(self.b, "O"))
-        a = x @ self.W
+        a = times(x, self.W)
         run = bias_activation.OP.resolve(None, a, self.b)
         y, saved = bias_activation.forward(a, self.b, self.activation, backend=run)
 
@@ -37,7 +38,7 @@ class Dense:
             da, db = bias_activation.backward(dy, saved, backend=run)
             g.b.add(db)
             g.W.add_outer(x, da)
-            return da @ self.W.T if need_x else None
+            return times(da, self.W.T) if need_x else None
 
         return y, backward
 

@@ -34,7 +34,8 @@ class GaussianHead:
     def __call__(self, x: Array) -> tuple[Gaussian, Callable[..., Any]]:
         xp = xp_of(x)
         y, back_linear = self.linear(x)
-        mean, s = xp.split(y, 2, axis=-1)
+        Z = y.shape[-1] // 2
+        mean, s = y[..., :Z], y[..., Z:]
         if self.bound:
             t = xp.tanh(s / s.dtype.type(self.bound))
             s = s.dtype.type(self.bound) * t

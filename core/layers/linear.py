@@ -9,6 +9,7 @@ from typing import Any, Self
 from backhand._types import Array
 from backhand.checks import check
 from backhand.layers.initial import Initial
+from backhand.numerics import times
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Linear:
 
     def __call__(self, x: Array) -> tuple[Array, Callable[..., Any]]:
         check("Linear", x=(x, "... I"), W=(self.W, "I O"), b=(self.b, "O"))
-        y = x @ self.W
+        y = times(x, self.W)
         if y.dtype == self.b.dtype:
             y += self.b  # nobody else has seen y: no second array
         else:
@@ -36,7 +37,7 @@ class Linear:
         def backward(dy: Array, g: Any, need_x: bool = True) -> Array | None:
             g.W.add_outer(x, dy)
             g.b.add_rows(dy)
-            return dy @ self.W.T if need_x else None
+            return times(dy, self.W.T) if need_x else None
 
         return y, backward
 

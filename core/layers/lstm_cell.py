@@ -10,7 +10,7 @@ from backhand._types import Array
 from backhand.checks import check
 from backhand.kernels import lstm_step
 from backhand.layers.initial import Initial
-from backhand.numerics import xp_of
+from backhand.numerics import times, xp_of
 
 
 class State(NamedTuple):
@@ -47,7 +47,7 @@ class LSTMCell:
             "LSTMCell", x=(x, "... I"), Wx=(self.Wx, "I G"), Wh=(self.Wh, "H G"),
             h_prev=(h_prev, "... H"), c_prev=(c_prev, "... H"),
         )  # fmt: skip
-        a, recurrent = x @ self.Wx, h_prev @ self.Wh  # (..., 4*H)
+        a, recurrent = times(x, self.Wx), times(h_prev, self.Wh)  # (..., 4*H)
         if a.dtype == recurrent.dtype:
             a += recurrent  # nobody else has seen a: no third array
         else:
@@ -61,9 +61,9 @@ class LSTMCell:
             g.b.add(db)
             g.Wh.add_outer(h_prev, da)
             g.Wx.add_outer(x, da)
-            dh_prev = da @ self.Wh.T
+            dh_prev = times(da, self.Wh.T)
             if d_carried is not None:
                 dh_prev = dh_prev + d_carried  # h_prev is used twice
-            return da @ self.Wx.T if need_x else None, State(dh_prev, dc_prev)
+            return times(da, self.Wx.T) if need_x else None, State(dh_prev, dc_prev)
 
         return h, c, backward

@@ -57,8 +57,8 @@ class Recognition:
             below: Any = 0
             for i, step in reversed(list(enumerate(steps))):
                 dmean, dlogvar = _through_sample(step, dz[i] + below)
-                d = xp_of(x).broadcast_to(-0.5 * d_log_q[..., None], step.eps.shape)
-                dlogvar = dlogvar + sum_samples(d, dlogvar.ndim)
+                d = -0.5 * sum_samples(d_log_q, dlogvar.ndim - 1)  # the same for each dimension
+                dlogvar = dlogvar + d[..., None]
                 below = step.back_net(dmean, dlogvar, g.nets[i], need_x=i > 0)
 
         def backward_path(

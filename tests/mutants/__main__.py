@@ -15,7 +15,7 @@ from typing import NamedTuple
 from hypothesis import Phase, settings
 from threadpoolctl import threadpool_limits
 
-from tests.mutants import build, checks, device
+from tests.mutants import build, checks
 from tests.mutants.python_mutants import python_mutants
 
 ROOT = Path(__file__).parents[2]
@@ -36,9 +36,16 @@ class Job(NamedTuple):
     start: object  # puts the mutant in place, in the child
 
 
+def must_be_new(name):
+    """A module that is imported already stays as it is in the children too: nobody notices."""
+    if name in sys.modules:
+        raise SystemExit(f"{name} is imported before its mutants can take its place")
+
+
 def reference_jobs(op):
     file = ROOT / "kernels" / op / "reference.py"
     name = f"backhand.kernels.{op}.reference"
+    must_be_new(name)
     for mutant in python_mutants(file, file.read_text()):
 
         def start(source=mutant.source):
@@ -56,6 +63,7 @@ def reference_jobs(op):
 
 
 def native_jobs(op, compiled):
+    must_be_new("backhand._native")
     found = build.cpp_mutants(op, WORK / op, compiled)
     for (name, line), count in Counter((f, site.line) for f, site in found.unbuildable).items():
         print(f"  {count} left out, as they do not compile: csrc/{name}:{line}")
@@ -177,6 +185,7 @@ def main(arguments=None):
         if jobs:
             print(f"{op:24} {seconds() - start:.0f} s of computing", flush=True)
     if args.only in (None, "device"):
+        device = import_module("tests.mutants.device")  # imports all references
         start = seconds()
         kernels = [op for op in ops if (ROOT / "csrc" / op / "kernel.cu").exists()]
         for job, way in device.noticed(kernels, WORK / "device", args.jobs):

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -126,12 +127,18 @@ def test_what_a_kernel_can_lose():
     ]
 
 
+@pytest.fixture
+def imported(monkeypatch):
+    """Here other tests have imported the references; what notices is made up."""
+    monkeypatch.setattr(command, "must_be_new", lambda name: None)
+
+
 def run(capsys, *arguments):
     status = command.main(arguments)
     return status, capsys.readouterr().out
 
 
-def test_survivors_are_listed_and_fail(monkeypatch, capsys):
+def test_survivors_are_listed_and_fail(monkeypatch, capsys, imported):
     monkeypatch.setattr(checks, "notices", lambda backend, op: False)
     status, text = run(capsys, "gaussian_latent", "--only", "reference")
     assert status == 1
@@ -152,13 +159,13 @@ def test_survivors_of_the_kernels_fail_by_themselves(monkeypatch, capsys, tmp_pa
     assert "0 of 11 mutants noticed: 0.0%" in text  # with those of common/device.h
 
 
-def test_checks_that_fail_by_themselves_prove_nothing(monkeypatch):
+def test_checks_that_fail_by_themselves_prove_nothing(monkeypatch, imported):
     monkeypatch.setattr(checks, "notices", lambda backend, op: True)
     with pytest.raises(SystemExit, match="the checks fail without any mutant"):
         command.main(["gaussian_latent", "--only", "reference"])
 
 
-def test_an_equivalent_mutant_is_not_counted_but_told(monkeypatch, capsys):
+def test_an_equivalent_mutant_is_not_counted_but_told(monkeypatch, capsys, imported):
     monkeypatch.setattr(checks, "notices", lambda backend, op: False)
     code = "kl = half * (mean * mean + (xp.expm1(logvar) - logvar))  # [gaussian_latent.2]"
     key = ("", "kernels/gaussian_latent/reference.py", code, "doubled")
@@ -180,3 +187,9 @@ def test_every_equivalent_mutant_exists():
             found = {(s.code, s.change) for s in every}
         assert (code, change) in found, f"{file}: {code}: {change}"
         assert reason
+
+
+def test_a_reference_that_is_imported_already_is_no_place_for_mutants():
+    import_module("backhand.kernels.bias_activation.reference")
+    with pytest.raises(SystemExit, match="imported before its mutants"):
+        next(command.reference_jobs("bias_activation"))
