@@ -40,6 +40,8 @@ if TYPE_CHECKING:  # the same names for type checkers
     from backhand.model import Weights as Weights
     from backhand.models.auxiliary import AuxiliaryVAE as AuxiliaryVAE
     from backhand.models.auxiliary import AuxiliaryVAEConfig as AuxiliaryVAEConfig
+    from backhand.models.draw import DRAW as DRAW
+    from backhand.models.draw import DRAWConfig as DRAWConfig
     from backhand.models.dvae import DVAE as DVAE
     from backhand.models.dvae import DVAEConfig as DVAEConfig
     from backhand.models.iwae import IWAE as IWAE
@@ -68,6 +70,7 @@ _HOME = {
     "Batch": "model", "Bound": "model", "DataSpec": "model", "Draw": "model",
     "Gaussian": "model", "Model": "model", "Objective": "model", "Weights": "model",
     "AuxiliaryVAE": "models.auxiliary", "AuxiliaryVAEConfig": "models.auxiliary",
+    "DRAW": "models.draw", "DRAWConfig": "models.draw",
     "DVAE": "models.dvae", "DVAEConfig": "models.dvae",
     "IWAE": "models.iwae", "IWAEConfig": "models.iwae",
     "VAE": "models.vae", "VAEConfig": "models.vae",

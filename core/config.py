@@ -107,6 +107,7 @@ class DataConfig:
     binarisation: "" is the set's own.  valid: how many of the last training data are held out
     for validation where the set has no such part, 0: the set's own number.  limit: only the
     first so many training data, 0: all.  kind: of your own data, "" judges by the values.
+    scene: "" shows the data as they are (backhand.data.scenes).
     """
 
     name: str = ""
@@ -114,6 +115,7 @@ class DataConfig:
     valid: int = 0
     limit: int = 0
     kind: Literal["", "binary", "unit", "real"] = ""
+    scene: Literal["", "two-digits", "cluttered"] = ""
 
     def __post_init__(self) -> None:
         _normalise(self, "data")

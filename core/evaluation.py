@@ -39,7 +39,8 @@ class Evaluation(NamedTuple):
     """nats: the mean negative bound, in nats per example; stderr: its standard error over the data.
 
     ess: mean effective sample size of the k importance weights, 1 to k (None for the ELBO).
-    terms: those of the model's bound, in nats per example (of one sample, for iwae).
+    terms: those of the model's bound, in nats per example (of one sample, for iwae); "kl 3" is
+    step 3's part of "kl".
     active_units: posterior means (``encode``) whose variance over the data is above 0.01, of
     ``units``.  kl_per_unit (U,): where the model's bound says it.  per_example (n,): the bound
     of each datum, in the order of the data.
@@ -59,7 +60,8 @@ class Evaluation(NamedTuple):
 
     def __str__(self) -> str:
         ess = "" if self.ess is None else f", effective sample size {self.ess:.1f}"
-        terms = ", ".join(f"{name} {value:.3f}" for name, value in self.terms.items())
+        whole = {name: value for name, value in self.terms.items() if " " not in name}  # no parts
+        terms = ", ".join(f"{name} {value:.3f}" for name, value in whole.items())
         return (
             f"{self.nats:.3f} +- {self.stderr:.3f} nats ({self.bound}, k = {self.k}, "
             f"{self.n} data{ess}): {terms}; "
@@ -105,6 +107,7 @@ def evaluate(
     chosen = chosen.rows(slice(0, limit)) if limit else chosen
     noise = Noise(seed)
     collected: dict[str, list[Array]] = {}
+    units, means = _Moments(), _Moments()
     size = batch if bound == "elbo" else max(1, min(batch, WEIGHTS // k))
     done = 0
     xp = xp_of(model.params.vector)
@@ -114,14 +117,16 @@ def evaluate(
             values |= _iwae(model, part, noise, k)
         if bound == "ais":
             values |= _ais(model, part, noise, k, temperatures, leapfrogs)
-        values["mean"] = model.encode(part).mean.reshape(len(part.x), -1).astype(np.float64)
+        if "kl_units" in values:
+            units.add(to_host(values.pop("kl_units")))
+        means.add(to_host(model.encode(part).mean).reshape(len(part.x), -1))
         for name, value in values.items():
             collected.setdefault(name, []).append(to_host(value))
         done += len(part.x)
         if report is not None:
             report(done, len(chosen))
     found = {name: np.concatenate(parts) for name, parts in collected.items()}
-    return _summary(bound, k, found)
+    return _summary(bound, k, found, units, means)
 
 
 def elbo_of(model: Model, part: Batch, noise: Noise, k: int) -> dict[str, Array]:
@@ -160,9 +165,37 @@ def _ais(
     return {"value": bound, "ess": importance_weights.ess(saved)}
 
 
-def _summary(bound: str, k: int, found: dict[str, Array]) -> Evaluation:
+class _Moments:
+    """Mean and variance of each column of rows that come in parts, none of which is kept."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.shift = self.total = self.squares = np.zeros(0)
+
+    def add(self, rows: Array) -> None:
+        rows = rows.astype(np.float64)
+        if not self.n:  # sums about some point of the column: digits are not lost to its distance
+            self.shift = rows.mean(axis=0)
+            self.total, self.squares = np.zeros((2, rows.shape[1]))
+        away = rows - self.shift
+        self.n += len(rows)
+        self.total = self.total + away.sum(axis=0)
+        self.squares = self.squares + (away * away).sum(axis=0)
+
+    @property
+    def mean(self) -> Array:
+        return self.shift + self.total / self.n
+
+    @property
+    def variance(self) -> Array:
+        return self.squares / self.n - (self.total / self.n) ** 2
+
+
+def _summary(
+    bound: str, k: int, found: dict[str, Array], kl: _Moments, means: _Moments
+) -> Evaluation:
     value, n = found["value"], len(found["value"])
-    active, units = int((found["mean"].var(axis=0) > ACTIVE).sum()), found["mean"].shape[1]
+    active, units = int((means.variance > ACTIVE).sum()), len(means.variance)
     terms = {key[5:]: float(v.mean()) for key, v in found.items() if key.startswith("term ")}
     if n > 1 and (active == 0 or terms.get("kl", math.inf) < 0.1):
         warnings.warn(
@@ -181,7 +214,7 @@ def _summary(bound: str, k: int, found: dict[str, Array]) -> Evaluation:
         terms=terms,
         active_units=active,
         units=units,
-        kl_per_unit=found["kl_units"].mean(axis=0) if "kl_units" in found else None,
+        kl_per_unit=kl.mean if kl.n else None,
         per_example=value,
     )  # fmt: skip
 

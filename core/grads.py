@@ -17,19 +17,20 @@ from backhand.kernels import embedding
 from backhand.numerics import as_rows, sum_rows, xp_of
 from backhand.params import Params, children, is_leaf, table_of
 
+ROWS = 1024  # of deferred operands: more gain nothing and are only held longer
+
 
 class Accumulator:
     """Sums the gradient of one parameter in a view of the gradient vector."""
 
-    __slots__ = ("_fresh", "_name", "_pending", "_view")
+    __slots__ = ("_defer", "_fresh", "_name", "_pending", "_view")
 
-    def __init__(
-        self, name: str, view: Array, pending: list[tuple[Accumulator, Array, Array]] | None
-    ) -> None:
+    def __init__(self, name: str, view: Array, defer: bool) -> None:
         self._name = name
         self._view = view
         self._fresh = True  # nothing added yet: the view holds old numbers
-        self._pending = pending
+        self._defer = defer
+        self._pending: list[tuple[Array, Array]] = []  # operands of add_outer
 
     @property
     def array(self) -> Array:
@@ -60,15 +61,30 @@ class Accumulator:
         embedding.add_at(table, index, d, backend=backend)
 
     def add_outer(self, x: Array, dy: Array) -> None:
-        """+= x.T @ dy over all leading axes; at ``flush()`` where products are deferred."""
+        """+= x.T @ dy over all leading axes; where products are deferred, with others in one."""
         if (x.shape[-1], dy.shape[-1]) != self._view.shape:
             raise self._mismatch((x.shape[-1], dy.shape[-1]))
         if x.shape[:-1] != dy.shape[:-1]:
             raise ValueError(f"{self._name}: add_outer of x {x.shape} and dy {dy.shape}")
-        if self._pending is None:
-            self._product(as_rows(x), as_rows(dy))
+        self._pending.append((as_rows(x), as_rows(dy)))
+        if not self._defer or sum(len(rows) for rows, _ in self._pending) >= ROWS:
+            self.multiply()
+
+    def multiply(self) -> None:
+        """Add the products that were deferred, as one."""
+        if not self._pending:
+            return
+        xs, dys = zip(*self._pending, strict=True)
+        self._pending.clear()
+        xp = xp_of(dys[0])
+        if len(xs) == 1:
+            self._product(xs[0], dys[0])
         else:
-            self._pending.append((self, as_rows(x), as_rows(dy)))
+            self._product(xp.concatenate(xs), xp.concatenate(dys))
+
+    def forget(self) -> None:
+        self._pending.clear()
+        self._fresh = True
 
     def _mismatch(self, shape: Shape) -> ValueError:
         return ValueError(
@@ -114,9 +130,8 @@ class Grads:
         elif vector.shape != (size,):
             raise ValueError(f"the vector must have shape ({size},), got {vector.shape}")
         self.params = Params(vector, table)
-        self._waiting: list[tuple[Accumulator, Array, Array]] = []
         self._leaves: list[Accumulator] = []
-        self._twin = self._build(tree, "", self._waiting if defer else None)
+        self._twin = self._build(tree, "", defer)
 
     @property
     def vector(self) -> Array:
@@ -128,26 +143,14 @@ class Grads:
 
     def flush(self) -> None:
         """End a backward: run the deferred products, zero what received nothing."""
-        by_leaf: dict[int, tuple[Accumulator, list[Array], list[Array]]] = {}
-        for leaf, x, dy in self._waiting:
-            _, xs, dys = by_leaf.setdefault(id(leaf), (leaf, [], []))
-            xs.append(x)
-            dys.append(dy)
-        self._waiting.clear()
-        for leaf, xs, dys in by_leaf.values():
-            xp = xp_of(dys[0])
-            if len(xs) == 1:
-                leaf._product(xs[0], dys[0])
-            else:
-                leaf._product(xp.concatenate(xs), xp.concatenate(dys))
         for leaf in self._leaves:
+            leaf.multiply()
             _ = leaf.array
 
     def zero(self) -> None:
         """Forget everything that was added; the next additions start from zero."""
-        self._waiting.clear()
         for leaf in self._leaves:
-            leaf._fresh = True
+            leaf.forget()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what copy and NumPy look for is no parameter
@@ -157,17 +160,17 @@ class Grads:
     def __getitem__(self, i: int) -> Any:
         return self._twin[i]
 
-    def _build(self, node: Any, prefix: str, pending: Any) -> Any:
+    def _build(self, node: Any, prefix: str, defer: bool) -> Any:
         members: dict[str, Any] = {}
         for name, value in children(node):
             if not prefix and (name == "params" or hasattr(type(self), name)):
                 raise ValueError(f"a part cannot be called {name!r}: gradient trees have their own")
             if is_leaf(value):
                 full = prefix + name
-                members[name] = Accumulator(full, self.params[full], pending)
+                members[name] = Accumulator(full, self.params[full], defer)
                 self._leaves.append(members[name])
             elif dataclasses.is_dataclass(value) or isinstance(value, list | tuple):
-                members[name] = self._build(value, f"{prefix}{name}.", pending)
+                members[name] = self._build(value, f"{prefix}{name}.", defer)
             else:
                 members[name] = NO_GRAD  # keeps the positions of a mixed list
         return Twin(members)
@@ -184,8 +187,8 @@ def _arrays(node: Any) -> Iterator[Array]:
 def grads_like(tree: Any, vector: Array | None = None, defer: bool = False) -> Grads:
     """A gradient twin of a model or layer, over ``vector`` (P,) or a new one.
 
-    ``defer=True`` keeps the operands of ``add_outer`` and multiplies them at ``flush()``,
-    one product per parameter: for layers called at many time steps with few rows.
+    ``defer=True`` keeps the operands of ``add_outer`` until they have 1024 rows or more, or until
+    ``flush()``, and multiplies them as one: for layers called at many time steps with few rows.
     """
     return Grads(tree, vector, defer)
 

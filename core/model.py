@@ -103,6 +103,8 @@ class Model(Protocol):
 
     ``Config`` is a frozen dataclass whose defaults are the CPU preset; ``create`` builds a
     model, with data-dependent initial values where ``x`` (training data) is given.
+    ``recurrent = True``, on a class whose weights serve many steps, lets training defer their
+    products (``grads_like``).
     """
 
     Config: type

@@ -28,6 +28,7 @@ PURPOSES = {
     "check": 8,
     "user": 9,
     "chain": 10,
+    "scene": 11,
 }
 
 

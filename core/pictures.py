@@ -58,7 +58,7 @@ def save_png(path: str | os.PathLike[str], array: Array) -> None:
         raise ValueError(f"{target}: the name must end in .png, .npy or .npz")
     if target.suffix == ".png" and array.dtype != np.uint8:
         raise ValueError(f"{target}: a png needs a uint8 array (see grid), got {array.dtype}")
-    image = _pillow().fromarray(array) if target.suffix == ".png" else None
+    image = pillow().fromarray(array) if target.suffix == ".png" else None
     with replacing(target) as file:
         if image is not None:
             image.save(file, format="PNG")
@@ -133,11 +133,11 @@ def _save(target: Path, figure: Any) -> None:
         figure.savefig(file, format=target.suffix[1:], dpi=120)
 
 
-def _pillow() -> ModuleType:
+def pillow() -> ModuleType:
     try:
         from PIL import Image
     except ImportError:
-        raise _absent("pillow", "writing png files") from None
+        raise _absent("pillow", "writing pictures") from None
     return Image
 
 

@@ -67,6 +67,7 @@ def data_of(config: DataConfig) -> Data:
         valid=config.valid or None,
         limit=config.limit or None,
         kind=config.kind or None,
+        scene=config.scene or None,
     )
 
 

@@ -198,7 +198,8 @@ def _update(model: Model, objective: Objective, config: TrainConfig) -> Update:
         config.optimizer, where.stop - where.start, vector.dtype, xp=xp_of(vector),
         **config.optimizer_settings,
     )  # fmt: skip
-    return Update(objective, grads_like(model), where, optimizer)
+    defer = getattr(model, "recurrent", False)  # one weight product for many steps
+    return Update(objective, grads_like(model, defer=defer), where, optimizer)
 
 
 def _norm(gradient: Array, progress: Progress) -> float:

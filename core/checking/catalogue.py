@@ -195,6 +195,7 @@ def _layers() -> list[Case]:
         *(layer(name, activation(name), K, B, D) for name in names),
         layer("Linear", lambda layers, initial: layers.Linear.create(initial, D, Z), K, B, D),
         layer("Linear", lambda ls, i: ls.Linear.create(i, 1, 1), 1, 1, variant="of one"),
+        layer("Identity", lambda ls, i: ls.Identity(), K, B, D),
         layer("Dense", lambda ls, i: ls.Dense.create(i, D, Z, "tanh"), B, D),
         layer("Dense", lambda ls, i: ls.Dense.create(i, D, 1, "elu"), K, B, D, variant="to one"),
         layer("MLP", stack((Z,), "elu"), B, D, variant="one layer"),

@@ -14,12 +14,14 @@ from backhand.models import model_class
 from backhand.noise import Noise
 
 INDEX = np.array([4, 0, 9, 2, 7])  # of the data
-SIZE = 7  # values per datum
+SIZE = (7,)  # of a datum
 
 
 def models() -> list[Case]:
     two: dict[str, Any] = {"hidden": (6, 3), "latent": (4, 2)}
     h: dict[str, Any] = {"auxiliary": 3}
+    glimpses: dict[str, Any] = {"shape": (5, 4), "glimpses": 3, "hidden": 4, "latent": 2}
+    colour: dict[str, Any] = glimpses | {"shape": (4, 3, 2)}
     return [
         _model("vae", "bernoulli"),
         _model("vae", "bernoulli, k=3, sampled kl", k=3, kl="sampled"),
@@ -45,20 +47,27 @@ def models() -> list[Case]:
         _model("auxiliary-vae", "auxiliary", k=2, **h),
         _model("auxiliary-vae", "semi-implicit", k=2, **h, criterion="semi_implicit", draws=2),
         _model("auxiliary-vae", "joint", k=2, **h, criterion="joint"),
+        _model("draw", "attention", k=2, **glimpses, read=3, write=2),
+        _model("draw", "no attention", **glimpses, read=0, write=0),
+        _model("draw", "gaussian, colour", "real", **colour, read=2, write=3, recompute=2),
+        _model(
+            "draw", "read alone, weighted, free bits",
+            weights=Weights(0.7, 0.3, 0.05), **glimpses, read=3, write=0,
+        ),
     ]  # fmt: skip
 
 
 def _model(
     name: str, variant: str, kind: str = "binary", k: int = 1, weights: Weights = UNWEIGHTED,
-    **fields: Any,
+    shape: tuple[int, ...] = SIZE, **fields: Any,
 ) -> Case:  # fmt: skip
     def subject(draws: Draws) -> Subject:
         Model = model_class(name)
         B = len(INDEX)
-        x = draws.normal(B, SIZE) + (draws.normal(SIZE) if kind == "real" else 0)
+        x = draws.normal(B, *shape) + (draws.normal(*shape) if kind == "real" else 0)
         x = x if kind == "real" else (x > 0).astype(np.float64)
         config = Model.Config(**{"hidden": (6, 3), "latent": 4, **fields})
-        model = Model.create(config, DataSpec((SIZE,), kind), x, seed=3, dtype="float64")
+        model = Model.create(config, DataSpec(shape, kind), x, seed=3, dtype="float64")
         # Away from the initial values, where biases are zero.
         model.params.vector[...] += 0.2 * draws.normal(model.params.vector.size)
         batch = Batch(x, INDEX)

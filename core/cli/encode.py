@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     found = [model.encode(batch) for part in parts for batch in batches(part, 1000)]
     mean, logvar = (np.concatenate([q[i] for q in found]) for i in range(2))
     save_npz(file, {"mean": mean, "logvar": logvar})
-    text = f"{args.output}: mean and logvar, {mean.shape[0]} x {mean.shape[1]}"
+    sizes = " x ".join(map(str, mean.shape))
+    text = f"{args.output}: mean and logvar, {sizes}"
     emit(args, {"file": args.output, "n": len(mean)}, text)
     return 0

@@ -25,7 +25,17 @@ def add_parser(subparsers: Any) -> None:
         parser.add_argument("folder", metavar="RUN")
         parser.add_argument("-n", type=int, default=count, help=f"how many (default {count})")
         parser.add_argument("--seed", type=int, default=0)
-        parser.add_argument("-o", metavar="FILE", dest="output", required=True, help=".png or .npz")
+        suffixes = ".png or .npz" if verb == "interpolate" else ".png, .npz, or .gif for every step"
+        parser.add_argument("-o", metavar="FILE", dest="output", required=True, help=suffixes)
+        if verb != "interpolate":
+            parser.add_argument(
+                "--steps", action="store_true",
+                help="in a .png or .npz: every step of a model that draws step by step",
+            )  # fmt: skip
+        if verb == "reconstruct":
+            parser.add_argument(
+                "--given", choices=HALVES, help="complete the data from this half of them"
+            )
         if verb != "sample":
             parser.add_argument("--split", choices=("train", "valid", "test"), help="default: test")
         parser.add_argument("--json", action="store_true")
@@ -35,21 +45,35 @@ def add_parser(subparsers: Any) -> None:
 def sample(args: argparse.Namespace) -> int:
     from backhand.runs import load
 
-    _check(args)
-    draw = load(args.folder).sample(args.n, Noise(args.seed))
+    _check(args, ".gif")
+    model = load(args.folder)
+    if _by_steps(args):
+        return _write_steps(args, _films(model)(args.n, Noise(args.seed)), None)
+    draw = model.sample(args.n, Noise(args.seed))
     return _write(args, draw.mean, None, {"x": draw.x, "mean": draw.mean})
 
 
 def reconstruct(args: argparse.Namespace) -> int:
     """Rows of data, each above the row of its reconstructions."""
-    model, batch = _first(args, args.n)
-    made = model.reconstruct(batch, Noise(args.seed))
+    if args.given and _by_steps(args):
+        raise ValueError("--given goes with pictures of the result, not with every step")
+    model, batch = _first(args, args.n, ".gif")
+    if _by_steps(args):
+        return _write_steps(args, _films(model)(len(batch.x), Noise(args.seed), batch), batch.x)
+    seen = batch.x
+    if args.given:
+        if not hasattr(model, "complete"):
+            raise ValueError(f"the model {type(model).__name__} does not complete pictures")
+        batch, seen = _partial(batch, args.given)
+        made = model.sample(len(seen), Noise(args.seed), given=batch).mean
+    else:
+        made = model.reconstruct(batch, Noise(args.seed))
     columns = min(len(made), 8)
     blocks = [
         rows
         for i in range(0, len(made), columns)
         for rows in (
-            _filled(batch.x[i : i + columns], columns),
+            _filled(seen[i : i + columns], columns),
             _filled(made[i : i + columns], columns),
         )
     ]
@@ -72,11 +96,29 @@ def interpolate(args: argparse.Namespace) -> int:
     return _write(args, pictures, steps + 2, {"start": start.x, "path": path, "end": end.x})
 
 
-def _first(args: argparse.Namespace, n: int) -> tuple[Any, Batch]:
+HALVES = ("left", "top")
+
+
+def _partial(batch: Batch, half: str) -> tuple[Batch, Array]:
+    """The batch with a mask of what is known, and how it looks: the rest in grey."""
+    if batch.x.ndim < 3:
+        raise ValueError(
+            f"--given {half} needs pictures, these data have shape {batch.x.shape[1:]}"
+        )
+    height, width = batch.x.shape[1:3]
+    mask = np.zeros(batch.x.shape, bool)
+    if half == "top":
+        mask[:, : -(-height // 2)] = True
+    else:
+        mask[:, :, : -(-width // 2)] = True
+    return batch._replace(mask=mask), np.where(mask, batch.x, batch.x.dtype.type(0.5))
+
+
+def _first(args: argparse.Namespace, n: int, *more: str) -> tuple[Any, Batch]:
     from backhand.data import batches
     from backhand.runs import Run
 
-    _check(args)
+    _check(args, *more)
     opened = Run.open(args.folder)
     model = opened.load()
     data = opened.data()
@@ -84,11 +126,39 @@ def _first(args: argparse.Namespace, n: int) -> tuple[Any, Batch]:
     return model, next(batches(part, n))
 
 
-def _check(args: argparse.Namespace) -> None:
+def _check(args: argparse.Namespace, *more: str) -> None:
     """What needs no run is said before one is opened."""
-    output_file("-o", args.output, [".png", ".npz"])
+    output_file("-o", args.output, [".png", ".npz", *more])
     if args.n < 1:
         raise ValueError(f"-n must be at least 1, got {args.n}")
+
+
+def _by_steps(args: argparse.Namespace) -> bool:
+    return bool(args.steps) or args.output.endswith(".gif")
+
+
+def _films(model: Any) -> Any:
+    if not hasattr(model, "film"):
+        raise ValueError(f"the model {type(model).__name__} does not draw step by step")
+    return model.film
+
+
+def _write_steps(args: argparse.Namespace, film: Any, x: Array | None) -> int:
+    """Every step: moving, as a contact sheet, or the arrays themselves."""
+    from backhand import films
+    from backhand.pictures import save_png
+
+    if args.output.endswith(".gif"):
+        films.save_gif(args.output, films.animation(film, x))
+    elif args.output.endswith(".png"):
+        save_png(args.output, films.contact_sheet(film, x))
+    else:
+        arrays = {name: a for name, a in film._asdict().items() if a is not None}
+        save_npz(Path(args.output), arrays if x is None else {"x": x, **arrays})
+    n = film.canvas.shape[1]
+    bars = "" if film.kl is None else f"; the highest bar is {film.kl.max():.2f} nats"
+    emit(args, {"file": args.output, "n": n}, args.output + bars)
+    return 0
 
 
 def _filled(rows: Array, columns: int) -> Array:

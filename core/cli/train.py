@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from backhand.cli import emit
 from backhand.config import DataConfig, TrainConfig, apply_settings, read_toml
 from backhand.data import registry
+from backhand.data.split import typical
 from backhand.models import MODELS, model_class
 from backhand.presets import PRESETS, config_file
 from backhand.runs import CONFIG, Run, Settings, data_of, new_model
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     # The set's own default is written down: config.toml holds what was really done.
     resolved = apply_settings({"data": settings.data}, [f"binarisation={data.binarisation}"])
     settings = replace(settings, data=resolved["data"])
-    model = new_model(settings, data.spec, data.converted(settings.training.dtype).train.x)
+    model = new_model(settings, data.spec, typical(data.converted(settings.training.dtype).train))
     if old is not None:
         old.settings.must_allow(settings, folder)
         opened = old

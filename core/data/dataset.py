@@ -14,6 +14,7 @@ from backhand.columns import moments
 from backhand.data import sets, store, user
 from backhand.data.files import DataError, digest
 from backhand.data.registry import entry, registry
+from backhand.data.scenes import SIDES, Scene
 from backhand.data.split import SPLITS, Split
 from backhand.model import DataSpec
 from backhand.noise import order
@@ -87,7 +88,7 @@ def _check_precision(name: str, x: Array, narrow: Array) -> None:
 def load(
     source: str | Path | Array | Mapping[str, Array], *,
     binarisation: str | None = None, valid: int | None = None, limit: int | None = None,
-    kind: str | None = None,
+    kind: str | None = None, scene: str | None = None,
 ) -> Data:  # fmt: skip
     """A data set by its name, from a file, or from the caller's own array (N, ...).
 
@@ -97,6 +98,7 @@ def load(
     own number, 10 % of a user's data.  0: none.
     limit: only the first so many training data; validation and test data stay.
     kind: binary, unit or real, of a user's data; None: by their values (docs/data.md).
+    scene: two-digits or cluttered (backhand.data.scenes); None: the data as they are.
     Raises ValueError (DataError), FileNotFoundError.
     """
     if isinstance(source, str) and source in registry():
@@ -104,7 +106,31 @@ def load(
     else:
         data = _own(source, valid, kind)
     data = _binarised(data, binarisation)
-    return data if limit is None else replace(data, train=data.train.first(limit))
+    data = data if limit is None else replace(data, train=data.train.first(limit))
+    return data if scene is None else _staged(data, scene)
+
+
+def _staged(data: Data, kind: str) -> Data:
+    """The same data as scenes."""
+    if data.spec.kind not in ("unit", "binary") or data.binarisation == "once":
+        raise DataError(
+            f"scene {kind} needs grey pictures, binarised dynamically or not at all; {data.name} "
+            f"is {data.spec.kind}, with binarisation {data.binarisation}"
+        )
+    seed = data.info["seed"]
+
+    def staged(part: Split) -> Split:
+        others = data.train.x if kind == "cluttered" else part.x
+        y = part.y if kind == "cluttered" else None  # of two digits there are two
+        return replace(part, y=y, scene=Scene(kind, seed, others))
+
+    return replace(
+        data,
+        train=staged(data.train),
+        valid=data.valid and staged(data.valid),
+        test=data.test and staged(data.test),
+        spec=DataSpec((SIDES[kind], SIDES[kind]), data.spec.kind),
+    )
 
 
 def _known(name: str, valid: int | None, kind: str | None) -> Data:

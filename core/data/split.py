@@ -11,11 +11,13 @@ import numpy as np
 
 from backhand._types import Array
 from backhand.data.files import DataError
+from backhand.data.scenes import Scene
 from backhand.model import Batch
 from backhand.noise import Noise, order
 from backhand.numerics import xp_of
 
 SPLITS = ("train", "valid", "test")
+TYPICAL = 1000  # scenes that initial values are made of
 _ROWS = 2048  # binarised at a time, to bound the memory of the draws
 
 
@@ -25,7 +27,8 @@ class Split:
 
     Datum numbers, the key of all noise, are the rows of the split.  pictures: x is uint8, to
     be divided by 255.  binarise: the data set's own seed where the grey values in x are to be
-    binarised; anew: every time they are shown, rather than once.
+    binarised; anew: every time they are shown, rather than once.  scene: what batches make of
+    x before that.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Split:
     pictures: bool = False
     binarise: int | None = None
     anew: bool = False
+    scene: Scene | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -64,36 +68,48 @@ class Split:
             x /= 255
         elif x.dtype != self.x.dtype and not np.isfinite(x).all():
             raise DataError(f"x of {self.name} has values beyond the range of {np.dtype(dtype)}")
-        if self.binarise is None or self.anew:
+        if self.binarise is None or self.anew or self.scene is not None:
             return replace(self, x=x, pictures=False)
         x = binarised(x, np.arange(len(x)), Noise(self.binarise), SPLITS.index(self.name))
         return replace(self, x=x, pictures=False, binarise=None)
 
 
 def batch_of(split: Split, index: Array, noise: Noise, xp: Any = np) -> Batch:
-    """Rows ``index`` (B,) of a split; dynamic binarisation is drawn from ``noise``.
+    """Rows ``index`` (B,) of a split; scenes and dynamic binarisation are drawn from ``noise``.
 
     xp: NumPy, or CuPy for a batch on the GPU; the split and ``index`` are on the host.
     """
+    number = SPLITS.index(split.name)
     batch = _batch(split, index, index, xp)
+    if split.scene is not None:
+        batch = batch._replace(x=xp.asarray(split.scene(split.x[index], index, noise, number)))
     if split.binarise is None:
         return batch
-    return batch._replace(x=binarised(batch.x, batch.index, noise, SPLITS.index(split.name)))
+    return batch._replace(x=binarised(batch.x, batch.index, noise, number))
 
 
 def batches(split: Split, batch: int, xp: Any = np) -> Iterator[Batch]:
-    """All rows in order, for evaluation; binarised by the data set's own seed, never the run's.
+    """All rows in order, for evaluation; drawn by the data set's own seed, never the run's.
 
     xp: as in ``batch_of``.
     """
     _positive(batch=batch)
+    seed = split.binarise if split.scene is None else split.scene.seed
     for first in range(0, len(split), batch):
         rows = slice(first, min(first + batch, len(split)))
         index = np.arange(rows.start, rows.stop)
-        if split.binarise is None:
+        if seed is None:
             yield _batch(split, rows, index, xp)
         else:
-            yield batch_of(split, index, Noise(split.binarise), xp)
+            yield batch_of(split, index, Noise(seed), xp)
+
+
+def typical(split: Split) -> Array:
+    """What initial values are made of, (n, *shape): x; of scenes, those of the first thousand."""
+    if split.scene is None:
+        return split.x
+    first = replace(split.first(TYPICAL), binarise=None)
+    return next(batches(first, TYPICAL)).x
 
 
 def _batch(split: Split, rows: Any, index: Array, xp: Any) -> Batch:

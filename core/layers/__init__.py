@@ -6,7 +6,7 @@ from backhand.layers.dense import MLP, Dense
 from backhand.layers.embedding import Embedding
 from backhand.layers.gaussian_head import GaussianHead
 from backhand.layers.initial import Initial
-from backhand.layers.linear import Linear
+from backhand.layers.linear import Identity, Linear
 from backhand.layers.lstm import LSTM
 from backhand.layers.lstm_cell import LSTMCell, State
 
@@ -17,6 +17,7 @@ __all__ = [
     "Dense",
     "Embedding",
     "GaussianHead",
+    "Identity",
     "Initial",
     "LSTMCell",
     "Linear",

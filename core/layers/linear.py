@@ -1,4 +1,4 @@
-"""The affine map."""
+"""The affine map, and none."""
 
 from __future__ import annotations
 
@@ -40,3 +40,11 @@ class Linear:
             return times(dy, self.W.T) if need_x else None
 
         return y, backward
+
+
+@dataclass
+class Identity:
+    """y = x: in the place of a ``Linear`` where x is what it would have given."""
+
+    def __call__(self, x: Array) -> tuple[Array, Callable[..., Any]]:
+        return x, lambda dy, g, need_x=True: dy if need_x else None

@@ -19,6 +19,7 @@ MODELS = {
     "vae": "backhand.models.vae:VAE",
     "iwae": "backhand.models.iwae:IWAE",
     "dvae": "backhand.models.dvae:DVAE",
+    "draw": "backhand.models.draw:DRAW",
     "auxiliary-vae": "backhand.models.auxiliary:AuxiliaryVAE",
 }
 

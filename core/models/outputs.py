@@ -15,7 +15,7 @@ import numpy as np
 
 from backhand._types import Array
 from backhand.distributions import bernoulli, gaussian
-from backhand.layers import GaussianHead, Initial, Linear
+from backhand.layers import GaussianHead, Identity, Initial, Linear
 from backhand.noise import Noise
 from backhand.numerics import sigmoid, xp_of
 from backhand.params import constant
@@ -48,14 +48,13 @@ class OutputConfig:
 class BernoulliOutput:
     """Independent Bernoulli variables; the linear map gives their logits."""
 
-    linear: Linear
+    linear: Linear | Identity
 
     @classmethod
     def create(cls, initial: Initial, inputs: int, data_mean: Array) -> Self:
-        """The bias starts at the logit of the data's mean, clipped to [0.001, 0.999]."""
+        """The bias starts at the logits of the data's mean."""
         linear = Linear.create(initial, inputs, data_mean.size)
-        p = np.clip(data_mean.astype(np.float64), 0.001, 0.999)
-        linear.b[...] = np.log(p / (1 - p))
+        linear.b[...] = logits_of(data_mean)
         return cls(linear)
 
     def __call__(self, h: Array, x: Array) -> tuple[Array, Callable[..., Any]]:
@@ -81,7 +80,7 @@ class GaussianOutput:
     log_std: (1,) where it is trained ("shared"), else None and ``fixed_log_std`` holds it.
     """
 
-    linear: Linear
+    linear: Linear | Identity
     log_std: Array | None
     fixed_log_std: Array | None = constant()
 
@@ -91,7 +90,10 @@ class GaussianOutput:
     ) -> Self:
         linear = Linear.create(initial, inputs, data_mean.size)
         linear.b[...] = data_mean
-        log_std = initial.full(math.log(std), 1)
+        return cls.around(linear, initial.full(math.log(std), 1), trained)
+
+    @classmethod
+    def around(cls, linear: Linear | Identity, log_std: Array, trained: bool) -> Self:
         return cls(linear, log_std, None) if trained else cls(linear, None, log_std)
 
     def _logvar(self, size: int) -> Array:
@@ -155,6 +157,12 @@ class LearnedGaussianOutput:
 Output = BernoulliOutput | GaussianOutput | LearnedGaussianOutput
 
 
+def logits_of(p: Array) -> Array:
+    """The logits of probabilities, clipped to [0.001, 0.999], in float64."""
+    p = np.clip(p.astype(np.float64), 0.001, 0.999)
+    return np.log(p / (1 - p))  # type: ignore[no-any-return]
+
+
 def create_output(
     kind: str, config: OutputConfig, initial: Initial, inputs: int, data_mean: Array
 ) -> Output:
@@ -167,6 +175,16 @@ def create_output(
         return LearnedGaussianOutput.create(initial, inputs, data_mean, std, bound)
     trained = config.variance == "shared"
     return GaussianOutput.create(initial, inputs, data_mean, std, trained=trained)
+
+
+def on_canvas(
+    kind: str, config: OutputConfig, initial: Initial
+) -> BernoulliOutput | GaussianOutput:
+    """The output where h itself holds the logits or the means, one for each value of x."""
+    if kind == "bernoulli":
+        return BernoulliOutput(Identity())
+    log_std = initial.full(math.log(config.std), 1)
+    return GaussianOutput.around(Identity(), log_std, config.variance == "shared")
 
 
 def _around(mean: Array, logvar: Array, noise: Noise, index: Array) -> Array:

@@ -69,7 +69,7 @@ def test_a_missing_folder_is_told_before_the_run_is_opened(call, verb, option, f
 
 @pytest.mark.parametrize(("verb", "option", "file"), OUTPUTS)
 def test_the_suffix_is_told_first(call, verb, option, file):
-    refused(call(verb, "no-run", option, "s.gif"), option, "must end in", "got s.gif")
+    refused(call(verb, "no-run", option, "s.jpg"), option, "must end in", "got s.jpg")
 
 
 def test_a_folder_in_the_place_of_a_file(call, tmp_path):

@@ -89,6 +89,71 @@ def test_pictures(call, run, tmp_path, verb, rows, columns):
         assert all(np.isfinite(found[name]).all() for name in found.files)
 
 
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory):
+    """A run of a model that draws step by step."""
+    folder = tmp_path_factory.mktemp("runs") / "drawing"
+    small = [word for field in ("glimpses=4", "hidden=8") for word in ("--set", field)]
+    words = ["train", "draw", "--data", "mnist-mini", "--limit", "100", "--steps", "1", *small]
+    assert main([*words, "--run", str(folder)]) == 0
+    return str(folder)
+
+
+@pytest.mark.parametrize("verb", ["sample", "reconstruct"])
+def test_every_step_as_animation_contact_sheet_and_arrays(call, drawing, tmp_path, verb):
+    for name in ("draw.gif", "sheet.png", "steps.npz"):
+        steps = [] if name.endswith(".gif") else ["--steps"]
+        status, out, _ = call(verb, drawing, "-n", 3, *steps, "-o", tmp_path / name)
+        assert status == 0
+        assert ("the highest bar is" in out) == (verb == "reconstruct")
+    looked = verb == "reconstruct"
+    with Image.open(tmp_path / "draw.gif") as image:
+        assert image.n_frames == 4
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.size[0] == 4 * 58 + 2
+        assert image.size[1] == 2 + 3 * (58 + looked * (58 + 26))
+    with np.load(tmp_path / "steps.npz") as arrays:
+        assert arrays["canvas"].shape == (5, 3, 28, 28)
+        assert set(arrays) == (
+            {"x", "canvas", "read", "write", "kl"} if looked else {"canvas", "write"}
+        )
+    call(verb, drawing, "-n", 3, "-o", tmp_path / "last.npz")
+    with np.load(tmp_path / "steps.npz") as steps, np.load(tmp_path / "last.npz") as last:
+        name = "reconstruction" if looked else "mean"
+        assert np.array_equal(steps["canvas"][-1], last[name])
+
+
+def test_completion_from_half_a_picture(call, drawing, tmp_path):
+    for half in ("left", "top"):
+        file = tmp_path / f"{half}.npz"
+        assert call("reconstruct", drawing, "-n", 4, "--given", half, "-o", file)[0] == 0
+        with np.load(file) as arrays:
+            same = (arrays["x"] == arrays["reconstruction"]).all(axis=0)
+        known = same[:, :14] if half == "left" else same[:14]
+        other = same[:, 14:] if half == "left" else same[14:]
+        assert known.all()
+        assert not other.any()
+    assert call("reconstruct", drawing, "--given", "left", "-o", tmp_path / "x.png")[0] == 0
+
+
+def test_models_that_do_not_draw_step_by_step_say_so(call, run, drawing, tmp_path):
+    gif = tmp_path / "x.gif"
+    for words, said in (
+        (("sample", run, "-o", gif), "VAE does not draw step by step"),
+        (("reconstruct", run, "--steps", "-o", tmp_path / "x.png"), "does not draw step by step"),
+        (
+            ("reconstruct", run, "--given", "left", "-o", tmp_path / "x.png"),
+            "VAE does not complete pictures",
+        ),
+        (("reconstruct", drawing, "--given", "left", "-o", gif), "not with every step"),
+        (("interpolate", drawing, "-o", gif), "must end in .png or .npz"),
+    ):
+        status, _, err = call(*words)
+        assert status == 2
+        assert said in err
+    assert not gif.exists()
+
+
 def test_samples_follow_the_seed(call, run, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         call("sample", run, "-n", 4, "--seed", seed, "-o", tmp_path / f"{name}.npz")

@@ -250,6 +250,10 @@ def test_the_clean_copy_is_right(copy):
             ["vae[bernoulli]", "Linear"], {"vae[bernoulli]"},
         ),
         (
+            "models/draw.py", "return -back_mean(d_error)", "return back_mean(d_error)",
+            ["draw[no attention]", "Linear"], {"draw[no attention]"},
+        ),
+        (
             "layers/linear.py", "g.b.add_rows(dy)", "g.b.add_rows(dy / len(dy))",
             ["Linear"], {"Linear"},
         ),

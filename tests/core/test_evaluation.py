@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from backhand.data import load
-from backhand.evaluation import CollapseWarning, as_json, evaluate
+from backhand.evaluation import CollapseWarning, _Moments, as_json, evaluate
 from backhand.model import Batch, Bound, DataSpec, Gaussian
 from backhand.models.vae import VAE, VAEConfig
 from backhand.noise import Noise
@@ -294,3 +294,12 @@ def test_memory_is_flat_in_k_for_wide_networks(bound, hidden):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.3 * peaks[0]
+
+
+def test_moments_in_parts_are_those_of_the_whole():
+    rows = np.random.default_rng(0).normal(1e6, [1.0, 3.0], (50, 2)) + np.arange(50)[:, None]
+    sums = _Moments()
+    for part in (rows[:7], rows[7:8], rows[8:]):
+        sums.add(part)
+    np.testing.assert_allclose(sums.mean, rows.mean(axis=0), rtol=1e-13)
+    np.testing.assert_allclose(sums.variance, rows.var(axis=0), rtol=1e-9)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import backhand as bh
-from backhand import NO_GRAD, grads_like
+from backhand import NO_GRAD, grads, grads_like
 from backhand.params import Params
 
 RNG = np.random.default_rng(3)
@@ -350,3 +350,23 @@ def test_rows_of_a_gather_come_back_with_their_repeats():
     one_hot = np.eye(7)[index.reshape(-1)]
     assert np.allclose(g.table.array, 2 * one_hot.T @ dy.reshape(-1, 3))
     backward(dy, NO_GRAD)
+
+
+@pytest.mark.parametrize("rows", [100, 300])
+def test_deferred_products_wait_for_1024_rows_and_no_longer(rows, monkeypatch):
+    lengths, product = [], grads.Accumulator._product
+
+    def noted(leaf, x, dy):
+        lengths.append(len(x))
+        product(leaf, x, dy)
+
+    monkeypatch.setattr(grads.Accumulator, "_product", noted)
+    g, expected = grads_like(affine(), defer=True), 0
+    for _ in range(25):
+        x, dy = data(rows)
+        g.W.add_outer(x, dy)
+        expected = expected + x.T @ dy
+    assert set(lengths) == {-(-grads.ROWS // rows) * rows}
+    g.flush()
+    assert sum(lengths) == 25 * rows
+    assert np.allclose(g.W.array, expected, rtol=1e-12, atol=1e-12)

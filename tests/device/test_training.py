@@ -12,6 +12,7 @@ from backhand.data import load
 from backhand.models import MODELS as NAMES
 from backhand.models import model_class
 from backhand.models.auxiliary import AuxiliaryVAE, AuxiliaryVAEConfig
+from backhand.models.draw import DRAW, DRAWConfig
 from backhand.models.dvae import DVAE, DVAEConfig
 from backhand.models.iwae import IWAE, IWAEConfig
 from backhand.models.vae import VAE, VAEConfig
@@ -38,6 +39,12 @@ MODELS |= {
         AuxiliaryVAE, AuxiliaryVAEConfig(**AUXILIARY, criterion="semi_implicit", draws=2), 2
     ),
 }  # fmt: skip
+GLIMPSES = {"glimpses": 3, "hidden": 6, "latent": 2}
+MODELS |= {
+    "draw": (DRAW, DRAWConfig(**GLIMPSES, read=3, write=2), 2),
+    "draw, no attention": (DRAW, DRAWConfig(**GLIMPSES, read=0, write=0, recompute=2), 1),
+    "draw, real": (DRAW, DRAWConfig(**GLIMPSES, read=2, write=3, output="gaussian"), 2),
+}
 each_model = pytest.mark.parametrize("name", MODELS)
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -48,7 +55,7 @@ def test_no_model_is_left_out():
 
 def data_for(config):
     rng = np.random.default_rng(0)
-    x = rng.random((30, 11))
+    x = rng.random((30, 4, 3) if isinstance(config, DRAWConfig) else (30, 11))
     return load(x if config.output == "gaussian" else np.round(x), valid=10)
 
 
@@ -152,6 +159,20 @@ def test_gradients_noise_and_the_rest_of_the_interface(name, cupy):
     compare(device.sample(4, noise).mean, host.sample(4, noise).mean)
     compare(device.sample(4, noise).x, host.sample(4, noise).x)
     compare(device.interpolate(there, there, 3), host.interpolate(here, here, 3))
+
+
+@pytest.mark.parametrize("name", ["draw", "draw, real"])
+def test_films_and_completions(name, cupy):
+    host, device, data = on_device(name)
+    noise, made = bh.Noise(3), []
+    for model, xp in ((host, np), (device, cupy)):
+        (batch,) = bh.data.batches(data.converted("float32").valid, 10, xp)
+        mask = xp.asarray(np.arange(batch.x.size).reshape(batch.x.shape) % 3 == 0)
+        done = model.complete(batch._replace(mask=mask), noise, rounds=2)
+        films = model.film(10, noise, batch), model.film(4, noise)
+        made.append([done.mean, *(a for film in films for a in film if a is not None)])
+    for expected, found in zip(*made, strict=True):
+        compare(found, expected)
 
 
 @each_model
