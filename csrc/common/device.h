@@ -57,7 +57,7 @@ BH_DEVICE T bh_block_max(T v) {
     BH_SHARED(T, parts, [32]);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     v = bh_warp_max(v);
-    __syncthreads();  // parts may still be read from the call before
+    __syncthreads();  // those of the last maximum may still be read
     if (lane == 0) parts[warp] = v;
     __syncthreads();
     return bh_warp_max(parts[lane < int(blockDim.x / 32) ? lane : 0]);
