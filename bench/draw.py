@@ -18,7 +18,7 @@ import numpy as np
 
 import backhand as bh
 from backhand.bench.attention import filters
-from backhand.bench.harness import Case
+from backhand.bench.harness import Case, Drawn, jax_adam
 
 B, A, H, Z = 100, 28, 256, 10
 D = A * A
@@ -55,16 +55,6 @@ def inputs(T, read, write):
     return draw
 
 
-class Given:
-    """Noise drawn beforehand, in the place of ``bh.Noise``."""
-
-    def __init__(self, eps):
-        self.eps = eps
-
-    def normal(self, *_, layer, **__):
-        return self.eps[layer][None]
-
-
 def ours(T, read, write):
     def make(a):
         x, dtype = a["x"].reshape(BATCHES, B, A, A), a["x"].dtype
@@ -78,7 +68,7 @@ def ours(T, read, write):
         g = bh.grads_like(model, defer=True)
         optimizer = bh.make_optimizer("adam", g.vector.size, dtype, eps=EPS)
         batches = [bh.Batch(pictures, np.arange(B)) for pictures in x]
-        noise = [Given(eps) for eps in a["eps"]]
+        noise = [Drawn(eps[:, None]) for eps in a["eps"]]
         d = np.full(B, -1 / B, dtype)
         i = -1
 
@@ -198,26 +188,15 @@ def in_jax(T, read, write):
             softplus = jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
             return ((softplus - x * logits).sum() + kl.sum()) / B
 
-        def train(p, m, v, t, x, eps):
-            loss, g = jax.value_and_grad(objective)(p, x, eps)
-            t = t + 1
-            m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
-            v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
-            rate, correct = LR / (1 - 0.9**t), 1 - 0.999**t
-            p = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v / correct) + EPS), p, m, v)
-            return loss, (p, m, v, t)
-
-        compiled = jax.jit(train, donate_argnums=(0, 1, 2, 3))
         p = {name: jnp.array(w) for name, w in in_one_matrix(a, read, write).items()}
-        zeros = [{name: jnp.zeros_like(w) for name, w in p.items()} for _ in range(2)]
-        state = p, *zeros, jnp.float32(0)
+        train = jax_adam(objective, p, LR, EPS)
         i = -1
 
         def run():
-            nonlocal i, state
+            nonlocal i
             i = (i + 1) % BATCHES
-            loss, state = jax.block_until_ready(compiled(*state, x[i], eps[i]))
-            return {"loss": loss, **{n: w for n, w in state[0].items() if not n.startswith(LSTM)}}
+            loss, p = train(x[i], eps[i])
+            return {"loss": loss, **{n: w for n, w in p.items() if not n.startswith(LSTM)}}
 
         return run
 

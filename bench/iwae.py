@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 import backhand as bh
-from backhand.bench.harness import Case
+from backhand.bench.harness import Case, Drawn, jax_adam
 
 B, D = 20, 784
 BATCHES = 20
@@ -54,16 +54,6 @@ def inputs(layers, k):
     return draw
 
 
-class Given:
-    """Noise drawn beforehand, in the place of ``bh.Noise``."""
-
-    def __init__(self, eps):
-        self.eps = eps
-
-    def normal(self, *_, layer, **__):
-        return self.eps[layer]
-
-
 def ours(layers, k):
     def make(a):
         x, dtype = a["x"], a["x"].dtype
@@ -81,7 +71,7 @@ def ours(layers, k):
         optimizer = bh.make_optimizer("adam", g.vector.size, dtype, eps=EPS)
         batches = [bh.Batch(pictures, np.arange(B)) for pictures in x]
         eps = [a[f"eps{i}"] for i in range(layers)]
-        noise = [Given([e[j] for e in eps]) for j in range(BATCHES)]
+        noise = [Drawn([e[j] for e in eps]) for j in range(BATCHES)]
         d = np.full(B, -1 / B, dtype)
         i = -1
 
@@ -183,26 +173,15 @@ def in_jax(layers, k):
                 return -log_w.mean()
             return math.log(k) - jax.nn.logsumexp(log_w, 0).mean()
 
-        def train(p, m, v, t, x, eps):
-            loss, g = jax.value_and_grad(objective)(p, x, eps)
-            t = t + 1
-            m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
-            v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
-            rate, correct = LR / (1 - 0.9**t), 1 - 0.999**t
-            p = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v / correct) + EPS), p, m, v)
-            return loss, (p, m, v, t)
-
-        compiled = jax.jit(train, donate_argnums=(0, 1, 2, 3))
         p = {name: jnp.array(a[name]) for name in names(layers)}
-        zeros = [{name: jnp.zeros_like(w) for name, w in p.items()} for _ in range(2)]
-        state = p, *zeros, jnp.float32(0)
+        train = jax_adam(objective, p, LR, EPS)
         i = -1
 
         def step():
-            nonlocal i, state
+            nonlocal i
             i = (i + 1) % BATCHES
-            loss, state = jax.block_until_ready(compiled(*state, x[i], [e[i] for e in eps]))
-            return {"loss": loss, **state[0]}
+            loss, p = train(x[i], [e[i] for e in eps])
+            return {"loss": loss, **p}
 
         return step
 

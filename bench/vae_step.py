@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 import backhand as bh
-from backhand.bench.harness import PARITY, Case
+from backhand.bench.harness import PARITY, Case, Drawn, jax_adam
 
 B, D, H, Z = 100, 784, 200, 50
 BATCHES = 20
@@ -45,16 +45,6 @@ def results(loss, p):
     return {"loss": loss, **dict(zip(NAMES, p, strict=True))}
 
 
-class Given:
-    """Noise drawn beforehand, in the place of ``bh.Noise``."""
-
-    def __init__(self, eps):
-        self.eps = eps
-
-    def normal(self, *_, **__):
-        return self.eps[None]
-
-
 def ours(a):
     x, dtype = a["x"], a["x"].dtype
     config = bh.VAEConfig(hidden=(H, H), latent=Z)
@@ -70,7 +60,7 @@ def ours(a):
     g = bh.grads_like(model)
     optimizer = bh.make_optimizer("adam", g.vector.size, dtype)
     batches = [bh.Batch(pictures, np.arange(B)) for pictures in x]
-    noise = [Given(eps) for eps in a["eps"]]
+    noise = [Drawn([eps[None]]) for eps in a["eps"]]
     d = np.full(B, -1 / B, dtype)
     i = -1
 
@@ -125,7 +115,6 @@ def in_torch(compiled):
 
 
 def in_jax(a):
-    import jax
     import jax.numpy as jnp
 
     x, eps = list(jnp.array(a["x"])), list(jnp.array(a["eps"]))
@@ -142,25 +131,14 @@ def in_jax(a):
         softplus = jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
         return ((softplus - x * logits).sum() + kl) / B
 
-    def train(p, m, v, t, x, eps):
-        loss, g = jax.value_and_grad(objective)(p, x, eps)
-        t = t + 1
-        m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
-        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
-        rate, correct = LR / (1 - 0.9**t), 1 - 0.999**t
-        p = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v / correct) + 1e-8), p, m, v)
-        return loss, (p, m, v, t)
-
-    compiled = jax.jit(train, donate_argnums=(0, 1, 2, 3))
-    p = [jnp.array(w) for w in parameters(a)]
-    state = p, [jnp.zeros_like(w) for w in p], [jnp.zeros_like(w) for w in p], jnp.float32(0)
+    train = jax_adam(objective, [jnp.array(w) for w in parameters(a)], LR, 1e-8)
     i = -1
 
     def step():
-        nonlocal i, state
+        nonlocal i
         i = (i + 1) % BATCHES
-        loss, state = jax.block_until_ready(compiled(*state, x[i], eps[i]))
-        return results(loss, state[0])
+        loss, p = train(x[i], eps[i])
+        return results(loss, p)
 
     return step
 

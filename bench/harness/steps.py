@@ -67,3 +67,38 @@ def jax_step(f: Function, wrt: Sequence[str] = ()) -> Make:
         return lambda: jax.block_until_ready(run(arrays))
 
     return make
+
+
+class Drawn:
+    """Noise drawn beforehand, in the place of ``bh.Noise``; eps: (k, B, Z) for each layer."""
+
+    def __init__(self, eps: Sequence[Any]) -> None:
+        self.eps = eps
+
+    def normal(self, *_: Any, layer: int = 0, **__: Any) -> Any:
+        return self.eps[layer]
+
+
+def jax_adam(objective: Callable[..., Any], p: Any, lr: float, eps: float) -> Callable[..., Any]:
+    """train(*data) -> (objective(p, *data), p): a step of Adam, all under one jit."""
+    import jax
+    import jax.numpy as jnp
+
+    def train(p: Any, m: Any, v: Any, t: Any, *data: Any) -> Any:
+        loss, g = jax.value_and_grad(objective)(p, *data)
+        t = t + 1
+        m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+        rate, correct = lr / (1 - 0.9**t), 1 - 0.999**t
+        p = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v / correct) + eps), p, m, v)
+        return loss, (p, m, v, t)
+
+    run = jax.jit(train, donate_argnums=(0, 1, 2, 3))
+    state = p, jax.tree.map(jnp.zeros_like, p), jax.tree.map(jnp.zeros_like, p), jnp.float32(0)
+
+    def step(*data: Any) -> Any:
+        nonlocal state
+        loss, state = jax.block_until_ready(run(*state, *data))
+        return loss, state[0]
+
+    return step
