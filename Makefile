@@ -28,7 +28,7 @@ demo: $(VENV)/installed-app
 	@echo "The run, with its configuration and metrics: $(CURDIR)/demo/vae"
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 mutants: $(VENV)/installed-test
 	$(BIN)/python -m tests.mutants

@@ -40,7 +40,7 @@ class TrainConfig:
     kl_warmup: epochs in which the weight of the KL rises from 0 to 1.  free_bits: nats per
     latent dimension below which its KL is not reduced.
     patience: validations without a better bound before the run stops, 0: never.
-    valid_every: epochs from one validation to the next.  threads: of BLAS, 0: as they are.
+    valid_every: epochs from one validation to the next.  threads: 0: as they are.
     backend: "" takes the best.
     """
 

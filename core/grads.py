@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from backhand._types import Array, Shape
-from backhand.kernels import embedding
+from backhand.kernels import embedding, matrix_product
 from backhand.numerics import as_rows, sum_rows, xp_of
 from backhand.params import Params, children, is_leaf, table_of
 
@@ -66,8 +66,11 @@ class Accumulator:
             raise self._mismatch((x.shape[-1], dy.shape[-1]))
         if x.shape[:-1] != dy.shape[:-1]:
             raise ValueError(f"{self._name}: add_outer of x {x.shape} and dy {dy.shape}")
+        if not self._defer:
+            self._product(x, dy)
+            return
         self._pending.append((as_rows(x), as_rows(dy)))
-        if not self._defer or sum(len(rows) for rows, _ in self._pending) >= ROWS:
+        if sum(len(rows) for rows, _ in self._pending) >= ROWS:
             self.multiply()
 
     def multiply(self) -> None:
@@ -82,6 +85,13 @@ class Accumulator:
         else:
             self._product(xp.concatenate(xs), xp.concatenate(dys))
 
+    def finish(self) -> None:
+        """Run the deferred products; zero if nothing was added."""
+        if self._pending:
+            self.multiply()
+        if self._fresh:
+            _ = self.array
+
     def forget(self) -> None:
         self._pending.clear()
         self._fresh = True
@@ -94,10 +104,10 @@ class Accumulator:
 
     def _product(self, x: Array, dy: Array) -> None:
         if self._fresh and x.dtype == dy.dtype == self._view.dtype:
-            xp_of(x).matmul(x.T, dy, out=self._view)
+            matrix_product.outer(x, dy, self._view)
             self._fresh = False
         else:
-            self.add(x.T @ dy)
+            self.add(as_rows(x).T @ as_rows(dy))
 
 
 class Twin:
@@ -144,8 +154,7 @@ class Grads:
     def flush(self) -> None:
         """End a backward: run the deferred products, zero what received nothing."""
         for leaf in self._leaves:
-            leaf.multiply()
-            _ = leaf.array
+            leaf.finish()
 
     def zero(self) -> None:
         """Forget everything that was added; the next additions start from zero."""

@@ -15,6 +15,7 @@ from typing import Any
 from backhand.backend import status
 
 MOST = 256  # more than any machine repays; each one is made, and takes a stack of its own
+FEW_ROWS = 256  # for which the compiled products are as fast as those of BLAS, or faster
 _numba = 1
 
 
@@ -55,6 +56,19 @@ def blas_threads(count: int) -> Iterator[None]:
         finally:
             _set_native(outside.get("native", 1))
             _set_numba(outside["numba"])
+
+
+@contextmanager
+def training_threads(count: int, rows: int) -> Iterator[None]:
+    """``count`` threads inside the block, for steps of so many rows.
+
+    Where rows are few BLAS finds nothing to share; the compiled kernels do, products too.
+    """
+    few = rows <= FEW_ROWS and _native_pool() is not None
+    with blas_threads(1 if few else count):  # which restores the others too
+        if few:
+            _set_native(_count(count))
+        yield
 
 
 def numba_threads() -> int:

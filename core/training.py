@@ -26,7 +26,7 @@ from backhand.params import assign_constants, constants
 from backhand.progress import Progress
 from backhand.runs import Run, Settings
 from backhand.schedules import kl_weight, learning_rate
-from backhand.threads import blas_threads
+from backhand.threads import training_threads
 
 
 class Result(NamedTuple):
@@ -83,7 +83,9 @@ def fit(
 
     with ExitStack() as settings:
         if config.threads:
-            settings.enter_context(blas_threads(config.threads))
+            settings.enter_context(
+                training_threads(config.threads, min(n, config.batch) * config.k)
+            )
         settings.enter_context(host_backend(config.backend))
         if run is not None:
             settings.enter_context(run.locked())

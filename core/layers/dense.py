@@ -10,8 +10,8 @@ from typing import Any, Self
 from backhand._types import Array
 from backhand.checks import check
 from backhand.kernels import bias_activation
+from backhand.kernels.matrix_product import times, times_transposed
 from backhand.layers.initial import Initial
-from backhand.numerics import times
 
 Backward = Callable[..., Any]  # dx = backward(dy, g); need_x=False where x is data: no dx
 
@@ -38,7 +38,7 @@ class Dense:
             da, db = bias_activation.backward(dy, saved, backend=run)
             g.b.add(db)
             g.W.add_outer(x, da)
-            return times(da, self.W.T) if need_x else None
+            return times_transposed(da, self.W) if need_x else None
 
         return y, backward
 

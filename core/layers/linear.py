@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from backhand._types import Array
 from backhand.checks import check
+from backhand.kernels.matrix_product import times, times_transposed
 from backhand.layers.initial import Initial
-from backhand.numerics import times
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Linear:
         def backward(dy: Array, g: Any, need_x: bool = True) -> Array | None:
             g.W.add_outer(x, dy)
             g.b.add_rows(dy)
-            return times(dy, self.W.T) if need_x else None
+            return times_transposed(dy, self.W) if need_x else None
 
         return y, backward
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, Self
 from backhand._types import Array
 from backhand.checks import check
 from backhand.kernels import lstm_step
+from backhand.kernels.matrix_product import times, times_transposed
 from backhand.layers.initial import Initial
-from backhand.numerics import times, xp_of
+from backhand.numerics import xp_of
 
 
 class State(NamedTuple):
@@ -61,9 +62,9 @@ class LSTMCell:
             g.b.add(db)
             g.Wh.add_outer(h_prev, da)
             g.Wx.add_outer(x, da)
-            dh_prev = times(da, self.Wh.T)
+            dh_prev = times_transposed(da, self.Wh)
             if d_carried is not None:
                 dh_prev = dh_prev + d_carried  # h_prev is used twice
-            return times(da, self.Wx.T) if need_x else None, State(dh_prev, dc_prev)
+            return times_transposed(da, self.Wx) if need_x else None, State(dh_prev, dc_prev)
 
         return h, c, backward

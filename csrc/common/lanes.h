@@ -41,6 +41,34 @@ BH_HD void bh_sum_each(BhLanes<double>& sums, const BhLanes<double>* x) {
                                   BH_MIX(long long, x[2], x[3], 1, 5, 3, 7);
     sums = BH_MIX(long long, left, right, 0, 1, 4, 5) + BH_MIX(long long, left, right, 2, 3, 6, 7);
 }
+// As many vectors as a vector has numbers: rows become columns.
+BH_HD void bh_transpose(BhLanes<float>* x) {
+#pragma GCC unroll 3
+    for (int stage = 0; stage < 3; ++stage) {
+        BhLanes<float> y[8];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) {
+            y[2 * i] = BH_MIX(int, x[i], x[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+            y[2 * i + 1] = BH_MIX(int, x[i], x[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; ++i) x[i] = y[i];
+    }
+}
+
+BH_HD void bh_transpose(BhLanes<double>* x) {
+#pragma GCC unroll 2
+    for (int stage = 0; stage < 2; ++stage) {
+        BhLanes<double> y[4];
+#pragma GCC unroll 2
+        for (int i = 0; i < 2; ++i) {
+            y[2 * i] = BH_MIX(long long, x[i], x[i + 2], 0, 4, 1, 5);
+            y[2 * i + 1] = BH_MIX(long long, x[i], x[i + 2], 2, 6, 3, 7);
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) x[i] = y[i];
+    }
+}
 #else
 template <typename REAL>
 struct BhLanes {
@@ -53,6 +81,20 @@ BH_HD void bh_sum_each(BhLanes<REAL>& sums, const BhLanes<REAL>* x) {
         sum = REAL(0);
         for (REAL number : (x++)->v) sum += number;
     }
+}
+template <typename REAL>
+BH_HD void bh_transpose(BhLanes<REAL>* x) {
+    for (unsigned i = 0; i < 32 / sizeof(REAL); ++i)
+        for (unsigned j = 0; j < i; ++j) {
+            const REAL kept = x[i].v[j];
+            x[i].v[j] = x[j].v[i];
+            x[j].v[i] = kept;
+        }
+}
+template <typename REAL>
+BH_HD BhLanes<REAL> operator+(BhLanes<REAL> a, const BhLanes<REAL>& b) {
+    for (unsigned i = 0; i < 32 / sizeof(REAL); ++i) a.v[i] += b.v[i];
+    return a;
 }
 template <typename REAL>
 BH_HD BhLanes<REAL>& operator+=(BhLanes<REAL>& a, const BhLanes<REAL>& b) {

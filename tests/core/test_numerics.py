@@ -19,7 +19,6 @@ from backhand.numerics import (
     sigmoid,
     softplus,
     sum_rows,
-    times,
     xp_of,
 )
 
@@ -195,12 +194,3 @@ def test_the_array_module():
     assert xp_of(np.ones(1)) is np
     assert xp_of(np.float32(1)) is np
     assert xp_of([1.0]) is np
-
-
-@pytest.mark.parametrize("lead", [(), (3,), (4, 3), (2, 4, 3), (0, 3)])
-def test_times_is_the_product_over_all_rows(lead):
-    rng = np.random.default_rng(0)
-    x, W = rng.standard_normal((*lead, 5)), rng.standard_normal((5, 2))
-    found = times(x, W)
-    assert found.shape == (*lead, 2)
-    np.testing.assert_allclose(found, x @ W, rtol=1e-14)
