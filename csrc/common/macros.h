@@ -25,6 +25,13 @@
 #define BH_RESTRICT __restrict__
 #endif
 
+// Asks for the memory at an address, which may lie behind the end of an array, ahead of its use.
+#if defined(__GNUC__)
+#define BH_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define BH_PREFETCH(address)
+#endif
+
 // Before a loop whose iterations read nothing that another one writes, where outputs may lie on
 // inputs: it is vectorised without a look at the addresses.
 #if defined(__clang__)

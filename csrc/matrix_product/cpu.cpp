@@ -33,7 +33,7 @@ template <typename REAL>
 BH_HD void pack_rows(REAL* panel, const REAL* b, long row, long terms, long columns) {
     constexpr long L = LANES<REAL>, W = WIDTH<REAL>;
     for (long k = 0; k < terms; ++k, panel += W, b += row) {
-        __builtin_prefetch(b + W);
+        BH_PREFETCH(b + W);  // of the next panel: the rows of B are far apart
         if (columns == W) {
             lanes(panel) = lanes(b);
             lanes(panel + L) = lanes(b + L);
