@@ -18,7 +18,7 @@ from backhand.data import Data, Split, batch_at, batch_of, batches, steps_per_ep
 from backhand.device import host_backend, placed, to_device, to_host
 from backhand.grads import NO_GRAD, Grads, grads_like
 from backhand.model import UNWEIGHTED, Batch, Bound, Model, Objective, Weights
-from backhand.models import model_class, model_name
+from backhand.models import check_labels, model_class, model_name
 from backhand.noise import Noise
 from backhand.numerics import xp_of
 from backhand.optim import Optimizer, TrainingDiverged, clip_scale, global_norm, make_optimizer
@@ -148,6 +148,7 @@ def _on_device(model: Model, data: Data, config: TrainConfig, **options: Any) ->
 
 def try_out(model: Model, data: Data, config: TrainConfig) -> None:
     """One datum forward and backward, so that what cannot train says so before there is a run."""
+    check_labels(model, data.train, data.valid)
     model = placed(model, config.backend)
     xp = xp_of(model.params.vector)
     with host_backend(config.backend):
@@ -166,6 +167,7 @@ def _check(model: Model, data: Data, config: TrainConfig) -> None:
         raise ValueError("a model with several objectives needs a method bounds, one for each")
     if config.patience and data.valid is None:
         raise ValueError("training.patience needs validation data, and these have none")
+    check_labels(model, data.train, data.valid)
 
 
 def _new_run(path: str | os.PathLike[str], model: Model, data: Data, config: TrainConfig) -> Run:

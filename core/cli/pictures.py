@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from backhand._types import Array
-from backhand.cli import emit, output_file, part_of, save_npz
+from backhand.cli import emit, must_have, output_file, part_of, save_npz
 from backhand.model import Batch
 from backhand.noise import Noise
 
@@ -49,6 +49,7 @@ def sample(args: argparse.Namespace) -> int:
     model = load(args.folder)
     if _by_steps(args):
         return _write_steps(args, _films(model)(args.n, Noise(args.seed)), None)
+    must_have(model, "sample")
     draw = model.sample(args.n, Noise(args.seed))
     return _write(args, draw.mean, None, {"x": draw.x, "mean": draw.mean})
 
@@ -60,6 +61,7 @@ def reconstruct(args: argparse.Namespace) -> int:
     model, batch = _first(args, args.n, ".gif")
     if _by_steps(args):
         return _write_steps(args, _films(model)(len(batch.x), Noise(args.seed), batch), batch.x)
+    must_have(model, "reconstruct")
     seen = batch.x
     if args.given:
         if not hasattr(model, "complete"):
@@ -84,8 +86,7 @@ def interpolate(args: argparse.Namespace) -> int:
     """One line for each of n pairs; data at both ends, decoded points between."""
     steps = 10
     model, batch = _first(args, 2 * args.n)
-    if not hasattr(model, "interpolate"):
-        raise ValueError(f"the model {type(model).__name__} has no interpolate")
+    must_have(model, "interpolate")
     n = len(batch.x) // 2
     if not n:
         raise ValueError("interpolate needs at least two data")
