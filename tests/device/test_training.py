@@ -244,7 +244,7 @@ def test_free_bits_and_warm_up(cupy):
     agree(model.params.vector, on_host.params.vector, 10 * STEP64)
 
 
-@pytest.mark.parametrize("name", ["vae", "iwae"])
+@pytest.mark.parametrize("name", ["vae", "iwae", "draw"])
 def test_all_bounds(name, cupy, monkeypatch):
     monkeypatch.setattr(bounds, "fit_posterior", partial(bounds.fit_posterior, steps=2))
     monkeypatch.setattr(bounds, "signal_to_noise", partial(bounds.signal_to_noise, draws=3))
