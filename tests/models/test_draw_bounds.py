@@ -14,7 +14,7 @@ from backhand.cli import main
 from backhand.model import Batch, Gaussian
 from backhand.noise import Noise
 from backhand.numerics import log_mean_exp
-from tests.models.test_draw import ATTENTIVE, CONFIGS, B, make
+from tests.models.drawn import ATTENTIVE, CONFIGS, B, make
 
 TWO = replace(ATTENTIVE, glimpses=2, latent=1)  # z has two dimensions in all
 NODES = 60

@@ -13,7 +13,7 @@ from backhand.model import UNWEIGHTED, Batch, DataSpec, Weights
 from backhand.models.glimpses import GlimpseClassifier, GlimpseClassifierConfig
 from backhand.noise import Noise
 from tests.kernels.harness import needs
-from tests.models.test_draw import complex_step, filters, lstm
+from tests.models.drawn import complex_step, filters, lstm
 
 B = 5
 SMALL = GlimpseClassifierConfig(glimpses=3, read=3, hidden=4, classes=3)
