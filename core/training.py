@@ -17,7 +17,7 @@ from backhand.config import DataConfig, TrainConfig
 from backhand.data import Data, Split, batch_at, batch_of, batches, steps_per_epoch
 from backhand.device import host_backend, placed, to_device, to_host
 from backhand.grads import NO_GRAD, Grads, grads_like
-from backhand.model import UNWEIGHTED, Batch, Bound, Model, Objective, Weights
+from backhand.model import Batch, Bound, Model, Objective, Weights
 from backhand.models import check_labels, model_class, model_name
 from backhand.noise import Noise
 from backhand.numerics import xp_of
@@ -155,7 +155,8 @@ def try_out(model: Model, data: Data, config: TrainConfig) -> None:
         split = data.train.rows(slice(0, 1))
         split = replace(data, train=split).converted(config.dtype).train
         batch = batch_of(split, np.zeros(1, np.int64), Noise(0), xp)
-        for bound in _bounds(model, batch, Noise(0), config.k, UNWEIGHTED):
+        weights = Weights(kl=0.0 if config.kl_warmup else 1.0, free_bits=config.free_bits)
+        for bound in _bounds(model, batch, Noise(0), config.k, weights):
             bound.backward(None, NO_GRAD)
 
 

@@ -316,6 +316,8 @@ def test_verbs_that_need_latent_variables_say_so(run, words, said, tmp_path, mon
         (["--set", "scene=two-digits"], "needs labels, and the train data have none"),
         (["--set", "classes=9"], "labels of the train data go from 0 to 9, with classes = 9"),
         (["--set", "k=3"], "no latent variables: k must be 1"),
+        (["--set", "kl_warmup=2"], "kl_warmup and free_bits 0"),
+        (["--set", "free_bits=0.1"], "kl_warmup and free_bits 0"),
     ],
 )
 def test_data_and_settings_are_refused_before_there_is_a_run(words, said, tmp_path, capsys):
