@@ -44,6 +44,8 @@ if TYPE_CHECKING:  # the same names for type checkers
     from backhand.models.draw import DRAWConfig as DRAWConfig
     from backhand.models.dvae import DVAE as DVAE
     from backhand.models.dvae import DVAEConfig as DVAEConfig
+    from backhand.models.glimpses import GlimpseClassifier as GlimpseClassifier
+    from backhand.models.glimpses import GlimpseClassifierConfig as GlimpseClassifierConfig
     from backhand.models.iwae import IWAE as IWAE
     from backhand.models.iwae import IWAEConfig as IWAEConfig
     from backhand.models.vae import VAE as VAE
@@ -72,6 +74,7 @@ _HOME = {
     "AuxiliaryVAE": "models.auxiliary", "AuxiliaryVAEConfig": "models.auxiliary",
     "DRAW": "models.draw", "DRAWConfig": "models.draw",
     "DVAE": "models.dvae", "DVAEConfig": "models.dvae",
+    "GlimpseClassifier": "models.glimpses", "GlimpseClassifierConfig": "models.glimpses",
     "IWAE": "models.iwae", "IWAEConfig": "models.iwae",
     "VAE": "models.vae", "VAEConfig": "models.vae",
     "Noise": "noise",

@@ -5,7 +5,8 @@
 
 q is what the encoder says, q* the best Gaussian of its family for that one datum (Cremer, Li &
 Duvenaud, ICML 2018).  Here q* starts at q and climbs the bound by Adam.  Of a model with several
-stochastic layers the first, q(z_1 | x), is fitted, the others stay as they are.  A climb that
+stochastic layers the first, q(z_1 | x), is fitted, the others stay as they are; of one that draws
+in steps every q(z_t | x, z_<t), whose mean and logvar are moved, whatever z_<t.  A climb that
 ends too early takes from amortisation and gives to approximation; L[q*] is a lower bound anyway.
 """
 
@@ -32,14 +33,14 @@ class Amortised(Protocol):
     def elbo_at(
         self, q: Gaussian, batch: Batch, noise: Noise, k: int
     ) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
-        """The ELBO (B,) with q (B, Z) for q(z_1 | x); backward(d) gives (dmean, dlogvar)."""
+        """The ELBO (B,) with q, as from ``encode``, for it; backward(d) gives (dmean, dlogvar)."""
         ...
 
 
 def fit_posterior(
     model: Amortised, batch: Batch, noise: Noise, steps: int = 500, k: int = 8
 ) -> Gaussian:
-    """q*, (B, Z): the encoder's posteriors after ``steps`` of Adam, with k samples in each."""
+    """q*, shaped as ``encode`` has it: after ``steps`` of Adam from there, each with k samples."""
     q = model.encode(batch)
     xp = xp_of(q.mean)
     both = xp.stack([q.mean, q.logvar])  # (2, B, Z)

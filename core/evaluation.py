@@ -4,6 +4,7 @@
 ``iwae``: L_k = log 1/k sum_i w_i (Burda et al., ICLR 2016), exact in k; the log weights are
 those of the model's own precision, what is made of them is float64.
 ``ais``: annealed importance sampling (backhand.annealing) with k chains per datum.
+A classifier has no latent variables: its log p(y | x) is exact, and has the error beside it.
 Everything printed as nats is the negative bound: smaller is better.
 """
 
@@ -22,6 +23,7 @@ from backhand.data import Data, batches
 from backhand.device import to_host
 from backhand.kernels import importance_weights
 from backhand.model import Batch, Model
+from backhand.models import check_labels, is_classifier
 from backhand.noise import Noise
 from backhand.numerics import xp_of
 
@@ -44,6 +46,8 @@ class Evaluation(NamedTuple):
     active_units: posterior means (``encode``) whose variance over the data is above 0.01, of
     ``units``.  kl_per_unit (U,): where the model's bound says it.  per_example (n,): the bound
     of each datum, in the order of the data.
+    error: of a classifier, the data whose likeliest label is wrong, in %, and the standard error
+    of that; ``bound`` is "cross-entropy" then, of log p(y | x), and no units are counted.
     """
 
     bound: str
@@ -57,8 +61,15 @@ class Evaluation(NamedTuple):
     units: int
     kl_per_unit: Array | None
     per_example: Array
+    error: float | None = None
+    error_stderr: float | None = None
 
     def __str__(self) -> str:
+        if self.error is not None:
+            return (
+                f"{self.error:.2f} +- {self.error_stderr:.2f} % wrong, "
+                f"{self.nats:.3f} +- {self.stderr:.3f} nats ({self.bound}, {self.n} data)"
+            )
         ess = "" if self.ess is None else f", effective sample size {self.ess:.1f}"
         whole = {name: value for name, value in self.terms.items() if " " not in name}  # no parts
         terms = ", ".join(f"{name} {value:.3f}" for name, value in whole.items())
@@ -89,10 +100,16 @@ def evaluate(
     limit: at most so many data, from the front (0: all).  The noise is keyed by seed and datum:
     results do not depend on ``batch``, up to rounding.  report(done, n) is called as it goes.
     Raises ValueError for an unknown bound, a split that the data do not have, or data of
-    another kind than the model was made for.
+    another kind than the model was made for; for a bound or k of a classifier, and data without
+    its labels.
     """
     if bound not in BOUNDS:
         raise ValueError(f"unknown bound {bound!r}; there are {', '.join(BOUNDS)}")
+    if is_classifier(model) and (bound, k) != ("elbo", 1):
+        raise ValueError(
+            f"{type(model).__name__} has no latent variables, so log p(y | x) is exact: leave out "
+            "bound and k"
+        )
     if min(k, batch, leapfrogs) < 1 or limit < 0:
         raise ValueError(
             "k, batch and leapfrogs must be at least 1, limit 0 or more: "
@@ -103,6 +120,7 @@ def evaluate(
             f"{data.name} holds {data.spec.kind} data, the model was made for {model.spec.kind} "
             "data; load them with the same binarisation"
         )
+    check_labels(model, data.split(split))
     chosen = data.split(split).converted(model.params.vector.dtype)
     chosen = chosen.rows(slice(0, limit)) if limit else chosen
     noise = Noise(seed)
@@ -119,14 +137,16 @@ def evaluate(
             values |= _ais(model, part, noise, k, temperatures, leapfrogs)
         if "kl_units" in values:
             units.add(to_host(values.pop("kl_units")))
-        means.add(to_host(model.encode(part).mean).reshape(len(part.x), -1))
+        if not is_classifier(model):
+            means.add(to_host(model.encode(part).mean).reshape(len(part.x), -1))
         for name, value in values.items():
             collected.setdefault(name, []).append(to_host(value))
         done += len(part.x)
         if report is not None:
             report(done, len(chosen))
     found = {name: np.concatenate(parts) for name, parts in collected.items()}
-    return _summary(bound, k, found, units, means)
+    result = _summary(bound, k, found, units, means)
+    return _classified(result, found["term error"]) if is_classifier(model) else result
 
 
 def elbo_of(model: Model, part: Batch, noise: Noise, k: int) -> dict[str, Array]:
@@ -197,7 +217,7 @@ def _summary(
     value, n = found["value"], len(found["value"])
     active, units = int((means.variance > ACTIVE).sum()), len(means.variance)
     terms = {key[5:]: float(v.mean()) for key, v in found.items() if key.startswith("term ")}
-    if n > 1 and (active == 0 or terms.get("kl", math.inf) < 0.1):
+    if n > 1 and means.n and (active == 0 or terms.get("kl", math.inf) < 0.1):
         warnings.warn(
             f"{active} of {units} latent units are active and the KL is {terms['kl']:.3g} nats: "
             "the model ignores its latent variables (docs/my-kl-is-zero.md)"
@@ -209,7 +229,7 @@ def _summary(
     return Evaluation(
         bound, k, n,
         nats=float(-value.mean()),
-        stderr=float(value.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan,
+        stderr=_stderr(value),
         ess=float(found["ess"].mean()) if "ess" in found else None,
         terms=terms,
         active_units=active,
@@ -219,10 +239,25 @@ def _summary(
     )  # fmt: skip
 
 
+def _classified(result: Evaluation, wrong: Array) -> Evaluation:
+    """With the error in %; wrong (n,) is 0 or 1."""
+    percent = 100 * wrong
+    return result._replace(
+        bound="cross-entropy", error=float(percent.mean()), error_stderr=_stderr(percent)
+    )
+
+
+def _stderr(value: Array) -> float:
+    """Of the mean of value (n,)."""
+    return float(value.std(ddof=1) / math.sqrt(len(value))) if len(value) > 1 else math.nan
+
+
 def as_json(result: Evaluation) -> dict[str, Any]:
     """What ``backhand evaluate --json`` prints; numbers that are not finite become null."""
     keep = ("bound", "k", "n", "nats", "stderr", "ess", "terms", "active_units", "units")
     row = {name: getattr(result, name) for name in keep}
+    if result.error is not None:
+        row |= {"error": result.error, "error_stderr": result.error_stderr}
     if result.kl_per_unit is not None:
         row["kl_per_unit"] = [round(float(v), 6) for v in result.kl_per_unit]
     return {

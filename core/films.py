@@ -6,17 +6,13 @@ The read window is blue, the write window orange; a bar is the KL of one step.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
 from backhand._types import Array
-from backhand.checkpoint import replacing
 from backhand.models.drawing import Film
-from backhand.pictures import pillow
 
 READ, WRITE = (86, 180, 233), (230, 100, 0)
 BAR, NOW = (150, 150, 150), (0, 0, 0)
@@ -144,31 +140,3 @@ def _framed(lines: Sequence[Array]) -> Array:
     gap = np.full((GAP, lines[0].shape[1], 3), GREY, np.uint8)
     body = np.concatenate([gap, *(piece for line in lines for piece in (line, gap))])
     return np.pad(body, ((0, 0), (GAP, GAP), (0, 0)), constant_values=GREY)
-
-
-def save_gif(path: str | os.PathLike[str], frames: Array, milliseconds: int = 200) -> None:
-    """Write (T, H, W, 3) uint8 as an endless ``.gif``: a frame each, also where two are equal.
-
-    The last frame stays ten times as long.  At most 256 colours a frame.
-    """
-    target = Path(path)
-    if target.suffix != ".gif":
-        raise ValueError(f"{target}: the name must end in .gif")
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not len(frames):
-        raise ValueError(
-            f"{target}: frames must be (T, H, W, 3) uint8 with T > 0, got {frames.shape} "
-            f"{frames.dtype}"
-        )
-    Image = pillow()
-    from PIL.GifImagePlugin import getdata  # Image.save would drop a frame that equals the last
-
-    height, width = frames.shape[1:3]
-    with replacing(target) as file:
-        file.write(b"GIF89a" + width.to_bytes(2, "little") + height.to_bytes(2, "little"))
-        file.write(b"\x00\x00\x00" + b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00")  # for ever
-        for t, frame in enumerate(frames):
-            image = Image.fromarray(frame).quantize(256, dither=Image.Dither.NONE)
-            shown = milliseconds * (10 if t == len(frames) - 1 else 1)
-            for part in getdata(image, duration=shown, include_color_table=True):
-                file.write(part)
-        file.write(b";")

@@ -105,6 +105,9 @@ class Model(Protocol):
     model, with data-dependent initial values where ``x`` (training data) is given.
     ``recurrent = True``, on a class whose weights serve many steps, lets training defer their
     products (``grads_like``).
+
+    A classifier has ``predict`` and ``check_labels`` in place of what comes after ``bound``, which
+    is its log p(y | x); its term "error" is 1 where the likeliest label is wrong (models/glimpses).
     """
 
     Config: type

@@ -17,8 +17,8 @@ from backhand.config import DataConfig, TrainConfig
 from backhand.data import Data, Split, batch_at, batch_of, batches, steps_per_epoch
 from backhand.device import host_backend, placed, to_device, to_host
 from backhand.grads import NO_GRAD, Grads, grads_like
-from backhand.model import UNWEIGHTED, Batch, Bound, Model, Objective, Weights
-from backhand.models import model_class, model_name
+from backhand.model import Batch, Bound, Model, Objective, Weights
+from backhand.models import check_labels, model_class, model_name
 from backhand.noise import Noise
 from backhand.numerics import xp_of
 from backhand.optim import Optimizer, TrainingDiverged, clip_scale, global_norm, make_optimizer
@@ -150,13 +150,15 @@ def _on_device(model: Model, data: Data, config: TrainConfig, **options: Any) ->
 
 def try_out(model: Model, data: Data, config: TrainConfig) -> None:
     """One datum forward and backward, so that what cannot train says so before there is a run."""
+    check_labels(model, data.train, data.valid)
     model = placed(model, config.backend)
     xp = xp_of(model.params.vector)
     with host_backend(config.backend):
         split = data.train.rows(slice(0, 1))
         split = replace(data, train=split).converted(config.dtype).train
         batch = batch_of(split, np.zeros(1, np.int64), Noise(0), xp)
-        for bound in _bounds(model, batch, Noise(0), config.k, UNWEIGHTED):
+        weights = Weights(kl=0.0 if config.kl_warmup else 1.0, free_bits=config.free_bits)
+        for bound in _bounds(model, batch, Noise(0), config.k, weights):
             bound.backward(None, NO_GRAD)
 
 
@@ -168,6 +170,7 @@ def _check(model: Model, data: Data, config: TrainConfig) -> None:
         raise ValueError("a model with several objectives needs a method bounds, one for each")
     if config.patience and data.valid is None:
         raise ValueError("training.patience needs validation data, and these have none")
+    check_labels(model, data.train, data.valid)
 
 
 def _new_run(path: str | os.PathLike[str], model: Model, data: Data, config: TrainConfig) -> Run:

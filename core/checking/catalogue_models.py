@@ -10,7 +10,7 @@ from backhand.checking.case import Case
 from backhand.checking.draws import Draws
 from backhand.checking.subject import ModelSubject, Subject
 from backhand.model import UNWEIGHTED, Batch, DataSpec, Weights
-from backhand.models import model_class
+from backhand.models import is_classifier, model_class
 from backhand.noise import Noise
 
 INDEX = np.array([4, 0, 9, 2, 7])  # of the data
@@ -54,6 +54,11 @@ def models() -> list[Case]:
             "draw", "read alone, weighted, free bits",
             weights=Weights(0.7, 0.3, 0.05), **glimpses, read=3, write=0,
         ),
+        _model("glimpses", "", shape=(5, 4), glimpses=3, read=3, hidden=4, classes=3),
+        _model(
+            "glimpses", "colour, weighted",
+            weights=Weights(0.7), shape=(4, 3, 2), glimpses=2, read=2, hidden=4,
+        ),
     ]  # fmt: skip
 
 
@@ -66,11 +71,13 @@ def _model(
         B = len(INDEX)
         x = draws.normal(B, *shape) + (draws.normal(*shape) if kind == "real" else 0)
         x = x if kind == "real" else (x > 0).astype(np.float64)
-        config = Model.Config(**{"hidden": (6, 3), "latent": 4, **fields})
+        usual = {} if is_classifier(Model) else {"hidden": (6, 3), "latent": 4}
+        config = Model.Config(**{**usual, **fields})
         model = Model.create(config, DataSpec(shape, kind), x, seed=3, dtype="float64")
         # Away from the initial values, where biases are zero.
         model.params.vector[...] += 0.2 * draws.normal(model.params.vector.size)
-        batch = Batch(x, INDEX)
+        y = INDEX % config.classes if is_classifier(Model) else None
+        batch = Batch(x, INDEX, y)
         return ModelSubject(model, batch, Noise(5, 1), k, weights, None, None, "model")
 
     return Case(name, variant, "model", subject)

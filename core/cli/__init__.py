@@ -89,6 +89,12 @@ def part_of(data: Data, wanted: str | None) -> str:
     return wanted or "test"
 
 
+def must_have(model: Any, name: str) -> None:
+    """Raises ValueError for a model without this method: a classifier has no latent variables."""
+    if not hasattr(model, name):
+        raise ValueError(f"the model {type(model).__name__} has no {name}")
+
+
 def _parser() -> argparse.ArgumentParser:
     from backhand.cli import (
         bench,

@@ -102,7 +102,7 @@ def as_text(found: Comparison) -> str:
             if gap.data == name
         ]
     units = ", ".join(f"{active} of {width}" for active, width in found.active_units)
-    lines.append(f"active units, from the data up: {units}")
+    lines.append(f"active units of each layer, from the data up, or step: {units}")
     for estimator, by_k in found.snr.items():
         ratios = "; ".join(
             f"k = {k}: " + ", ".join(f"{part} {ratio:.2f}" for part, ratio in parts.items())

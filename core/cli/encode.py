@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from backhand.cli import emit, output_file, save_npz
+from backhand.cli import emit, must_have, output_file, save_npz
 
 SPLITS = ("train", "valid", "test")
 
@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     file = output_file("-o", args.output, [".npz"])
     opened = Run.open(args.folder)
     model = opened.load()
+    must_have(model, "encode")
     data = other_data(args.data, model) if args.data else opened.data()
     names = [args.split] if args.split else [n for n in SPLITS if getattr(data, n) is not None]
     parts = [data.split(name).converted(model.params.vector.dtype) for name in names]

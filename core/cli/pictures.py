@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from backhand._types import Array
-from backhand.cli import emit, output_file, part_of, save_npz
+from backhand.cli import emit, must_have, output_file, part_of, save_npz
 from backhand.model import Batch
 from backhand.noise import Noise
+
+HALVES = ("left", "top")
+MOVING = (".gif", ".apng")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -25,7 +28,8 @@ def add_parser(subparsers: Any) -> None:
         parser.add_argument("folder", metavar="RUN")
         parser.add_argument("-n", type=int, default=count, help=f"how many (default {count})")
         parser.add_argument("--seed", type=int, default=0)
-        suffixes = ".png or .npz" if verb == "interpolate" else ".png, .npz, or .gif for every step"
+        suffixes = ".png or .npz"
+        suffixes += "" if verb == "interpolate" else ", or .gif or .apng for every step"
         parser.add_argument("-o", metavar="FILE", dest="output", required=True, help=suffixes)
         if verb != "interpolate":
             parser.add_argument(
@@ -34,8 +38,10 @@ def add_parser(subparsers: Any) -> None:
             )  # fmt: skip
         if verb == "reconstruct":
             parser.add_argument(
-                "--given", choices=HALVES, help="complete the data from this half of them"
-            )
+                "--given", metavar="left|top|FILE",
+                help="complete the data from this half of them, or the pictures of a .npy, .npz "
+                "(NaN where unknown) or .png (transparent where unknown)",
+            )  # fmt: skip
         if verb != "sample":
             parser.add_argument("--split", choices=("train", "valid", "test"), help="default: test")
         parser.add_argument("--json", action="store_true")
@@ -45,29 +51,68 @@ def add_parser(subparsers: Any) -> None:
 def sample(args: argparse.Namespace) -> int:
     from backhand.runs import load
 
-    _check(args, ".gif")
+    _check(args, *MOVING)
     model = load(args.folder)
     if _by_steps(args):
         return _write_steps(args, _films(model)(args.n, Noise(args.seed)), None)
+    must_have(model, "sample")
     draw = model.sample(args.n, Noise(args.seed))
     return _write(args, draw.mean, None, {"x": draw.x, "mean": draw.mean})
 
 
 def reconstruct(args: argparse.Namespace) -> int:
     """Rows of data, each above the row of its reconstructions."""
-    if args.given and _by_steps(args):
-        raise ValueError("--given goes with pictures of the result, not with every step")
-    model, batch = _first(args, args.n, ".gif")
+    if args.given:
+        return _complete(args)
+    model, batch = _first(args, args.n, *MOVING)
     if _by_steps(args):
         return _write_steps(args, _films(model)(len(batch.x), Noise(args.seed), batch), batch.x)
-    seen = batch.x
-    if args.given:
-        if not hasattr(model, "complete"):
-            raise ValueError(f"the model {type(model).__name__} does not complete pictures")
-        batch, seen = _partial(batch, args.given)
-        made = model.sample(len(seen), Noise(args.seed), given=batch).mean
+    must_have(model, "reconstruct")
+    made = model.reconstruct(batch, Noise(args.seed))
+    return _write_pairs(args, batch.x, made, batch.x)
+
+
+def _complete(args: argparse.Namespace) -> int:
+    """Pictures of which a part is given, the rest in grey, each above its completion."""
+    _check(args, *MOVING)
+    if _by_steps(args):
+        raise ValueError("--given goes with pictures of the result, not with every step")
+    if args.given in HALVES:
+        model, batch = _first(args, args.n)
+        _can_complete(model)
+        mask = _half(batch.x, args.given)
     else:
-        made = model.reconstruct(batch, Noise(args.seed))
+        model, batch, mask = _from_file(args)
+    given = batch._replace(mask=mask)
+    made = model.sample(len(mask), Noise(args.seed), given=given).mean
+    seen = np.where(mask, batch.x, batch.x.dtype.type(0.5))
+    return _write_pairs(args, seen, made, batch.x)
+
+
+def _from_file(args: argparse.Namespace) -> tuple[Any, Batch, Array]:
+    """(model, pictures with NaN where unknown, mask of what is known)"""
+    from backhand.data.partial import read_partial
+    from backhand.runs import load
+
+    if args.split:
+        raise ValueError("--given FILE completes the pictures of the file; leave out --split")
+    file = Path(args.given)
+    if not file.suffix and not file.exists():
+        raise ValueError(f"--given takes {', '.join(HALVES)} or a file, got {args.given}")
+    model = load(args.folder)
+    _can_complete(model)
+    x, mask = read_partial(file, model.spec, model.params.vector.dtype)
+    x, mask = x[: args.n], mask[: args.n]
+    return model, Batch(x, np.arange(len(x))), mask
+
+
+def _can_complete(model: Any) -> None:
+    if not hasattr(model, "complete"):
+        raise ValueError(f"the model {type(model).__name__} does not complete pictures")
+
+
+def _write_pairs(args: argparse.Namespace, seen: Array, made: Array, x: Array) -> int:
+    """Rows of what was seen, each above the row of what was made of it."""
     columns = min(len(made), 8)
     blocks = [
         rows
@@ -77,15 +122,14 @@ def reconstruct(args: argparse.Namespace) -> int:
             _filled(made[i : i + columns], columns),
         )
     ]
-    return _write(args, np.concatenate(blocks), columns, {"x": batch.x, "reconstruction": made})
+    return _write(args, np.concatenate(blocks), columns, {"x": x, "reconstruction": made})
 
 
 def interpolate(args: argparse.Namespace) -> int:
     """One line for each of n pairs; data at both ends, decoded points between."""
     steps = 10
     model, batch = _first(args, 2 * args.n)
-    if not hasattr(model, "interpolate"):
-        raise ValueError(f"the model {type(model).__name__} has no interpolate")
+    must_have(model, "interpolate")
     n = len(batch.x) // 2
     if not n:
         raise ValueError("interpolate needs at least two data")
@@ -96,22 +140,17 @@ def interpolate(args: argparse.Namespace) -> int:
     return _write(args, pictures, steps + 2, {"start": start.x, "path": path, "end": end.x})
 
 
-HALVES = ("left", "top")
-
-
-def _partial(batch: Batch, half: str) -> tuple[Batch, Array]:
-    """The batch with a mask of what is known, and how it looks: the rest in grey."""
-    if batch.x.ndim < 3:
-        raise ValueError(
-            f"--given {half} needs pictures, these data have shape {batch.x.shape[1:]}"
-        )
-    height, width = batch.x.shape[1:3]
-    mask = np.zeros(batch.x.shape, bool)
+def _half(x: Array, half: str) -> Array:
+    """The mask of this half of pictures x (n, height, width, ...)."""
+    if x.ndim < 3:
+        raise ValueError(f"--given {half} needs pictures, these data have shape {x.shape[1:]}")
+    height, width = x.shape[1:3]
+    mask = np.zeros(x.shape, bool)
     if half == "top":
         mask[:, : -(-height // 2)] = True
     else:
         mask[:, :, : -(-width // 2)] = True
-    return batch._replace(mask=mask), np.where(mask, batch.x, batch.x.dtype.type(0.5))
+    return mask
 
 
 def _first(args: argparse.Namespace, n: int, *more: str) -> tuple[Any, Batch]:
@@ -134,7 +173,7 @@ def _check(args: argparse.Namespace, *more: str) -> None:
 
 
 def _by_steps(args: argparse.Namespace) -> bool:
-    return bool(args.steps) or args.output.endswith(".gif")
+    return bool(args.steps) or args.output.endswith(MOVING)
 
 
 def _films(model: Any) -> Any:
@@ -146,10 +185,11 @@ def _films(model: Any) -> Any:
 def _write_steps(args: argparse.Namespace, film: Any, x: Array | None) -> int:
     """Every step: moving, as a contact sheet, or the arrays themselves."""
     from backhand import films
+    from backhand.animations import save_animation
     from backhand.pictures import save_png
 
-    if args.output.endswith(".gif"):
-        films.save_gif(args.output, films.animation(film, x))
+    if args.output.endswith(MOVING):
+        save_animation(args.output, films.animation(film, x))
     elif args.output.endswith(".png"):
         save_png(args.output, films.contact_sheet(film, x))
     else:
@@ -177,5 +217,6 @@ def _write(
         save_npz(Path(args.output), arrays)
     else:
         save_png(args.output, grid(pictures, columns))
-    emit(args, {"file": args.output, "n": args.n}, args.output)
+    n = len(next(iter(arrays.values())))
+    emit(args, {"file": args.output, "n": n}, args.output)
     return 0

@@ -49,6 +49,8 @@ class Reporter:
         if "epoch" in row:
             nats = {name: row[name]["nats"] for name in ("train", "valid") if name in row}
             told = "".join(f"  {name} {value:9.3f}" for name, value in nats.items())
+            if "error" in row.get("valid", {}):
+                told += f"  wrong {100 * row['valid']['error']:.2f} %"
             best = " *" if row.get("best") else ""
             where = f"epoch {row['epoch']:4d}  step {row['step']:7d}"
             self.line(f"{where}{told}  {row['seconds']:8.1f} s{best}")

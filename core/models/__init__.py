@@ -10,16 +10,15 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-INTERFACE = (
-    "Config", "objectives", "create", "over", "bound", "log_weights", "encode", "sample",
-    "reconstruct",
-)  # fmt: skip
+INTERFACE = ("Config", "objectives", "create", "over", "bound")
+LATENT = ("log_weights", "encode", "sample", "reconstruct")  # what a classifier has not
 # Name on the command line -> where the class is.
 MODELS = {
     "vae": "backhand.models.vae:VAE",
     "iwae": "backhand.models.iwae:IWAE",
     "dvae": "backhand.models.dvae:DVAE",
     "draw": "backhand.models.draw:DRAW",
+    "glimpses": "backhand.models.glimpses:GlimpseClassifier",
     "auxiliary-vae": "backhand.models.auxiliary:AuxiliaryVAE",
 }
 
@@ -50,10 +49,23 @@ def model_class(name: str) -> type[Any]:
     except Exception as error:  # a module of the user's own may raise anything
         reason = _reason(module, attribute, error)
         raise ValueError(f"model {name!r} cannot be imported: {reason}") from error
-    missing = [part for part in INTERFACE if not hasattr(found, part)]
+    parts = INTERFACE if is_classifier(found) else INTERFACE + LATENT
+    missing = [part for part in parts if not hasattr(found, part)]
     if missing:
         raise ValueError(f"model {name!r} lacks {', '.join(missing)} of the model interface")
     return found  # type: ignore[no-any-return]
+
+
+def is_classifier(model: Any) -> bool:
+    """Whether its ``bound`` is log p(y | x), with ``predict`` and ``check_labels`` beside it."""
+    return hasattr(model, "predict")
+
+
+def check_labels(model: Any, *parts: Any) -> None:
+    """Raises ValueError where a part of the data (None: there is none) lacks what is learned."""
+    for part in parts:
+        if part is not None and is_classifier(model):
+            model.check_labels(part.y, f"the {part.name} data")
 
 
 @contextmanager

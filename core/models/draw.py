@@ -38,7 +38,8 @@ from backhand.model import (
     Weights,
 )  # fmt: skip
 from backhand.models.canvas import Canvas, Start, Step
-from backhand.models.drawing import Drawing, channels_first, planes, repeated
+from backhand.models.drawing import channels_first, planes, repeated
+from backhand.models.drawing_bounds import DrawingBounds
 from backhand.models.glimpse import Read, Write, create_read, create_write
 from backhand.models.outputs import (
     BernoulliOutput,
@@ -88,7 +89,7 @@ class DRAWConfig(OutputConfig):
 
 
 @dataclass
-class DRAW(Drawing):
+class DRAW(DrawingBounds):
     """See the module.  ``create`` builds one."""
 
     Config: ClassVar[type] = DRAWConfig
@@ -169,9 +170,9 @@ class DRAW(Drawing):
 
         return c + patch, State(hd, cd), backward
 
-    def step(self, x: Array, before: Canvas, eps: Array) -> Step:
-        """One glimpse; x (R, D), eps (R, Z)."""
-        q, encoder, back_look = self.look(x, before)
+    def step(self, x: Array, before: Canvas, eps: Array, look: Any = None) -> Step:
+        """One glimpse; x (R, D), eps (R, Z).  look: in the place of ``self.look``."""
+        q, encoder, back_look = (look or self.look)(x, before)
         z, kl, back_latent = latent(q.mean, q.logvar, eps)  # (R, Z) each
         c, decoder, back_paint = self.paint(z, before.c, before.decoder)
 

@@ -8,15 +8,13 @@ by channel, Z = latent, T = glimpses.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from backhand._types import Array
-from backhand.grads import NO_GRAD
 from backhand.layers import State
 from backhand.model import Batch, DataSpec, Draw, Gaussian
-from backhand.models.canvas import Canvas, Start, Step
+from backhand.models.canvas import Start, Step
 from backhand.models.vectors import OfVectors
 from backhand.noise import Noise
 from backhand.numerics import xp_of
@@ -46,7 +44,7 @@ class Drawing(OfVectors):
     read: Any
     write: Any
     output: Any
-    step: Callable[[Array, Canvas, Array], Step]
+    step: Callable[..., Step]  # (x, before, eps)
     paint: Callable[[Array, Array, State], tuple[Array, State, Callable[..., Any]]]
 
     def follow(self, x: Array, eps: Callable[[int], Array], k: int = 1) -> Iterator[Step]:
@@ -171,31 +169,6 @@ class Drawing(OfVectors):
             return drawn.reshape(-1, size)
 
         return eps
-
-    @property
-    def noise_size(self) -> int:
-        """Of the standard normal noise that makes a datum: T*Z."""
-        return int(self.config.glimpses * self.config.latent)
-
-    def log_likelihood(self, u: Array, batch: Batch) -> tuple[Array, Callable[[Array], Array]]:
-        """log p(x | u), (C, B), for noise u (C, B, T*Z); backward(d_logp) gives du."""
-        x, xp = self._rows(batch.x), xp_of(u)
-        lead, T = u.shape[:-1], self.config.glimpses
-        z = u.reshape(math.prod(lead), T, -1).swapaxes(0, 1)  # (T, R, Z)
-        painted = list(self.dream(z))
-        last, state, _ = painted[-1]
-        logp, back_output = self.output(last.reshape(*lead, -1), x)  # (C, B)
-
-        def backward(d_logp: Array) -> Array:
-            dc = back_output(d_logp, NO_GRAD).reshape(last.shape)  # (R, D), of every canvas
-            d_state = State(*map(xp.zeros_like, state))
-            dz = []
-            for *_, back in reversed(painted):
-                dz_t, d_state = back(dc, d_state, NO_GRAD)
-                dz.append(dz_t)
-            return xp.stack(dz[::-1], axis=1).reshape(u.shape)  # type: ignore[no-any-return]
-
-        return logp - self._log_volume(), backward
 
     # -- layout --------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
     r, backward = read(x, error, h)         d_error, dh = backward(dr, g): x is data
     patch, backward = write(h)              dh = backward(d_patch, g)
+    r, backward = glimpse(x, h)                dh = backward(dr, g): without an error
 
 Pictures are rows (R, D), channel by channel; h (R, H) is the decoder's state.
 (Gregor, Danihelka, Graves, Rezende & Wierstra 2015, section 3.2 and 3.3.)
@@ -84,6 +85,36 @@ class AttentiveRead:
             d_head, _, d_error = attention_read.backward(dr, saved, need_x=False, backend=run)
             assert d_error is not None
             return d_error.reshape(len(dr), -1), back_window(d_head, g.window)
+
+        return r.reshape(len(r), self.size), backward
+
+
+@dataclass
+class Glimpse:
+    """r = gamma F_Y x F_X^T, (R, C*N*N): ``AttentiveRead`` of a picture alone."""
+
+    window: Window
+    shape: tuple[int, int, int]
+    N: int
+
+    @classmethod
+    def create(cls, initial: Initial, hidden: int, shape: tuple[int, int, int], N: int) -> Self:
+        return cls(Window.create(initial, hidden, shape, N), shape, N)
+
+    @property
+    def size(self) -> int:
+        return self.shape[0] * self.N * self.N
+
+    def __call__(self, x: Array, h: Array) -> tuple[Array, Callable[..., Array]]:
+        head, back_window = self.window(h)  # (R, 5)
+        pictures = x.reshape(-1, *self.shape)  # (R, C, height, width)
+        run = attention_read.OP.resolve(None, head, pictures)
+        r, saved = attention_read.forward(head, pictures, None, self.N, backend=run)
+
+        def backward(dr: Array, g: Any) -> Array:
+            dr = dr.reshape(r.shape)  # (R, C, N, N)
+            d_head, *_ = attention_read.backward(dr, saved, need_x=False, backend=run)
+            return back_window(d_head, g.window)
 
         return r.reshape(len(r), self.size), backward
 

@@ -62,14 +62,7 @@ class OfVectors(Packed):
 
     def _rows(self, x: Array) -> Array:
         """The data as the networks see them: (B, D), standardised where they are real."""
-        if tuple(x.shape[1:]) != tuple(self.spec.shape):
-            raise ValueError(
-                f"{type(self).__name__}: data must have shape "
-                f"(B, {', '.join(map(str, self.spec.shape))}), "
-                f"as the model was made for, got {x.shape}"
-            )
-        check_place(type(self).__name__, x, self.params.vector)
-        rows = x.reshape(len(x), math.prod(x.shape[1:]))
+        rows = rows_for(self, x)
         return self.scaling(rows) if self.scaling else rows
 
     def _log_volume(self) -> Array | float:
@@ -78,6 +71,18 @@ class OfVectors(Packed):
 
     def _shaped(self, y: Array) -> Array:
         return (self.scaling.undo(y) if self.scaling else y).reshape(len(y), *self.spec.shape)
+
+
+def rows_for(model: Any, x: Array) -> Array:
+    """Data x (B, *shape) as rows (B, D); raises ValueError unless ``model`` was made for them."""
+    name, shape = type(model).__name__, tuple(model.spec.shape)
+    if tuple(x.shape[1:]) != shape:
+        raise ValueError(
+            f"{name}: data must have shape (B, {', '.join(map(str, shape))}), "
+            f"as the model was made for, got {x.shape}"
+        )
+    check_place(name, x, model.params.vector)
+    return x.reshape(len(x), math.prod(shape))
 
 
 def output_kind(model: str, config: OutputConfig, spec: DataSpec) -> str:

@@ -5,6 +5,7 @@ import pytest
 
 import backhand as bh
 from backhand.cli import main
+from backhand.models import model_name
 from backhand.presets import PRESETS, config_file
 from backhand.run_settings import read_settings
 
@@ -41,6 +42,14 @@ def test_the_published_recipes():
         5000, 100, "adam",
     )  # fmt: skip
     assert (dvae.data.binarisation, dvae.data.valid) == ("once", 10_000)
+    draw = read_settings(config_file("draw-paper"))
+    m = draw.model
+    assert (m.glimpses, m.read, m.write, m.hidden, m.latent) == (64, 2, 5, 256, 100)
+    assert (draw.training.optimizer, draw.training.batch) == ("adam", 100)
+    assert draw.data.name == "mnist-static"
+    glimpses = read_settings(config_file("glimpses-short"))
+    assert (glimpses.model.glimpses, glimpses.model.read, glimpses.model.hidden) == (8, 12, 256)
+    assert (glimpses.data.scene, glimpses.data.binarisation) == ("cluttered", "none")
 
 
 def train(*words):
@@ -56,7 +65,7 @@ def test_each_trains(tmp_path, name):
         np.save(data, np.random.default_rng(0).random((300, 28, 20), np.float32))
     words = ("--config", name, "--data", data, "--set", "data.valid=200", "--limit", 40)
     assert train(model, *words, "--steps", 2, "--run", tmp_path / "run") == 0
-    assert type(bh.load(tmp_path / "run")).__name__.lower() == model
+    assert model_name(type(bh.load(tmp_path / "run"))) == model
     assert train("vae", *words, "--run", tmp_path / "other") == 2
     assert not (tmp_path / "other").exists()
 

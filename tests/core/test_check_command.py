@@ -254,6 +254,15 @@ def test_the_clean_copy_is_right(copy):
             ["draw[no attention]", "Linear"], {"draw[no attention]"},
         ),
         (
+            "models/glimpses.py", "State(d_before.h + dh, d_before.c)", "d_before",
+            ["glimpses", "Linear"], {"glimpses", "glimpses[colour, weighted]"},
+        ),
+        (
+            "models/glimpse.py", "return back_window(d_head, g.window)",
+            "return 2 * back_window(d_head, g.window)",
+            ["glimpses", "Linear"], {"glimpses", "glimpses[colour, weighted]"},
+        ),
+        (
             "layers/linear.py", "g.b.add_rows(dy)", "g.b.add_rows(dy / len(dy))",
             ["Linear"], {"Linear"},
         ),

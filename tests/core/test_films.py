@@ -1,10 +1,13 @@
 """Films: windows where the filters are, a frame for each glimpse, bars of the right height."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from backhand import films
+from backhand.animations import save_animation
 from backhand.kernels import filterbank
 from backhand.models.drawing import Film
 
@@ -56,21 +59,44 @@ def film(T=3, n=2, kl=True, windows=True, same=False):
     return Film(canvas, *heads, rng.random((T, n)) if kl else None)
 
 
-def test_an_animation_has_a_frame_for_each_glimpse_also_where_two_are_equal(tmp_path):
-    for made in (film(), film(kl=False, windows=False, same=True)):
+@pytest.mark.parametrize(("suffix", "error"), [(".gif", 4), (".apng", 0)])  # gif: 256 colours
+def test_an_animation_has_a_frame_for_each_glimpse_also_where_two_are_equal(
+    tmp_path, suffix, error
+):
+    file = tmp_path / f"a{suffix}"
+    for made in (film(), film(kl=False, windows=False, same=True), film(T=1)):
         frames = films.animation(made)
-        assert len(frames) == 3
-        films.save_gif(tmp_path / "a.gif", frames)
-        with Image.open(tmp_path / "a.gif") as image:
-            assert image.n_frames == 3
+        T = len(made.canvas) - 1
+        assert len(frames) == T
+        save_animation(file, frames)
+        with Image.open(file) as image:
+            assert image.n_frames == T
             assert image.size == frames.shape[2:0:-1]
-            assert image.info["loop"] == 0
+            assert T == 1 or image.info["loop"] == 0
             for t, frame in enumerate(frames):
                 image.seek(t)
-                assert image.info["duration"] == (2000 if t == 2 else 200)
+                assert image.info["duration"] == (2000 if t == T - 1 else 200)
                 shown = np.asarray(image.convert("RGB"), int)
-                assert np.abs(shown - frame).max() <= 4  # of 256 colours
-    assert np.array_equal(frames[0], frames[1])
+                assert np.abs(shown - frame).max() <= error
+    same = films.animation(film(kl=False, windows=False, same=True))
+    assert np.array_equal(same[0], same[1])
+
+
+def test_an_apng_is_a_png_to_who_knows_no_better(tmp_path):
+    """The chunks outside of acTL, fcTL and fdAT are those of the first frame."""
+    frames = films.animation(film())
+    save_animation(tmp_path / "a.apng", frames)
+    content, at, plain = (tmp_path / "a.apng").read_bytes(), 8, b""
+    plain, names = content[:8], []
+    while at < len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        names.append(content[at + 4 : at + 8].decode())
+        plain += b"" if names[-1] in ("acTL", "fcTL", "fdAT") else content[at:end]
+        at = end
+    assert names == ["IHDR", "acTL", "fcTL", "IDAT", "fcTL", "fdAT", "fcTL", "fdAT", "IEND"]
+    with Image.open(BytesIO(plain)) as image:
+        assert getattr(image, "n_frames", 1) == 1
+        assert np.array_equal(np.asarray(image), frames[0])
 
 
 def test_frames_show_canvas_window_and_the_step():
@@ -126,6 +152,7 @@ def test_wrong_arguments_say_so(tmp_path):
     with pytest.raises(ValueError, match="not finite"):
         films.enlarged(np.full((2, 3), np.nan), 1)
     with pytest.raises(ValueError, match="must end in"):
-        films.save_gif(tmp_path / "a.png", np.zeros((1, 2, 2, 3), np.uint8))
+        save_animation(tmp_path / "a.png", np.zeros((1, 2, 2, 3), np.uint8))
     with pytest.raises(ValueError, match=r"frames must be \(T, H, W, 3\) uint8"):
-        films.save_gif(tmp_path / "a.gif", np.zeros((1, 2, 2, 3)))
+        save_animation(tmp_path / "a.apng", np.zeros((1, 2, 2, 3)))
+    assert not list(tmp_path.iterdir())

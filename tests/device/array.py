@@ -8,7 +8,9 @@ from tests.device.record import parse, recorded
 
 SIGNATURES = {name: parse(text) for name, text in recorded()["names"].items() if text}
 VIEWS = ("reshape", "swapaxes", "transpose", "ravel", "view", "squeeze")  # of any device
-METHODS = ("sum", "mean", "max", "min", "var", "astype", "copy", "nonzero", "argsort", "fill")
+METHODS = (
+    "sum", "mean", "max", "min", "var", "astype", "copy", "nonzero", "argmax", "argsort", "fill",
+)  # fmt: skip
 PROPERTIES = ("dtype", "shape", "ndim", "size", "strides", "nbytes", "itemsize")
 OPERATORS = (
     "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor",

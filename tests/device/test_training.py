@@ -14,6 +14,7 @@ from backhand.models import model_class
 from backhand.models.auxiliary import AuxiliaryVAE, AuxiliaryVAEConfig
 from backhand.models.draw import DRAW, DRAWConfig
 from backhand.models.dvae import DVAE, DVAEConfig
+from backhand.models.glimpses import GlimpseClassifier, GlimpseClassifierConfig
 from backhand.models.iwae import IWAE, IWAEConfig
 from backhand.models.vae import VAE, VAEConfig
 from backhand.optim import TrainingDiverged
@@ -45,7 +46,11 @@ MODELS |= {
     "draw, no attention": (DRAW, DRAWConfig(**GLIMPSES, read=0, write=0, recompute=2), 1),
     "draw, real": (DRAW, DRAWConfig(**GLIMPSES, read=2, write=3, output="gaussian"), 2),
 }
+LATENT = tuple(MODELS)
+CLASSIFIER = GlimpseClassifierConfig(glimpses=3, read=3, hidden=6, classes=3)
+MODELS |= {"glimpses": (GlimpseClassifier, CLASSIFIER, 1)}
 each_model = pytest.mark.parametrize("name", MODELS)
+each_latent_model = pytest.mark.parametrize("name", LATENT)
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -55,7 +60,10 @@ def test_no_model_is_left_out():
 
 def data_for(config):
     rng = np.random.default_rng(0)
-    x = rng.random((30, 4, 3) if isinstance(config, DRAWConfig) else (30, 11))
+    pictures = isinstance(config, DRAWConfig | GlimpseClassifierConfig)
+    x = rng.random((30, 4, 3) if pictures else (30, 11))
+    if config == CLASSIFIER:
+        return load({"x": x, "y": np.arange(30, dtype=np.uint8) % 3}, valid=10)
     return load(x if config.output == "gaussian" else np.round(x), valid=10)
 
 
@@ -152,6 +160,9 @@ def test_gradients_noise_and_the_rest_of_the_interface(name, cupy):
         grads.append((g.vector, bound.value, *bound.terms.values()))
     for expected, found in zip(*grads, strict=True):
         compare(found, expected)
+    if name not in LATENT:
+        compare(device.predict(there), host.predict(here))
+        return
     compare(device.log_weights(there, noise, 5), host.log_weights(here, noise, 5))
     for found, expected in zip(device.encode(there), host.encode(here), strict=True):
         compare(found, expected)
@@ -175,7 +186,20 @@ def test_films_and_completions(name, cupy):
         compare(found, expected)
 
 
-@each_model
+def test_evaluation_of_labels(cupy):
+    host, device, data = on_device("glimpses")
+    expected, found = (bh.evaluate(model, data, split="valid") for model in (host, device))
+    agree(found.per_example, expected.per_example, FLOAT32)
+    assert (found.error, found.n) == (expected.error, 10)
+    wrong = replace(data, valid=replace(data.valid, y=data.valid.y + 1))
+    with pytest.raises(ValueError, match="the valid data go from 1 to 3, with classes = 3"):
+        bh.evaluate(device, wrong, split="valid")
+    wrong = replace(data, train=replace(data.train, y=data.train.y + 1))
+    with pytest.raises(ValueError, match="the train data go from 1 to 3, with classes = 3"):
+        bh.fit(device, wrong, make("glimpses", "float32")[2])
+
+
+@each_latent_model
 @pytest.mark.parametrize("bound", ["elbo", "iwae", "ais"])
 def test_evaluation(name, bound, cupy):
     host, device, data = on_device(name)
@@ -220,7 +244,7 @@ def test_free_bits_and_warm_up(cupy):
     agree(model.params.vector, on_host.params.vector, 10 * STEP64)
 
 
-@pytest.mark.parametrize("name", ["vae", "iwae"])
+@pytest.mark.parametrize("name", ["vae", "iwae", "draw"])
 def test_all_bounds(name, cupy, monkeypatch):
     monkeypatch.setattr(bounds, "fit_posterior", partial(bounds.fit_posterior, steps=2))
     monkeypatch.setattr(bounds, "signal_to_noise", partial(bounds.signal_to_noise, draws=3))
