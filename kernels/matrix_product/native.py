@@ -22,7 +22,8 @@ ROWS = 32
 
 
 def _ours(x: Array) -> bool:
-    return _threads() > 1 or x.size <= x.shape[-1] * ROWS
+    several: bool = _threads() > 1
+    return several or x.size <= x.shape[-1] * ROWS
 
 
 def forward(x: Array, W: Array) -> tuple[Array, Saved]:
