@@ -107,6 +107,7 @@ def _ops() -> list[Case]:
         op("lstm_step", "", lstm()),
         op("lstm_step", "bias, forget bias", lstm((4 * D,), None, None, 1.0)),
         op("lstm_step", "mask", lstm(None, (B, D), MASK)),
+        op("matrix_product", "", _normals((K, B, D), (D, Z))),
         *(op("bias_activation", name, biased(name)) for name in activations),
         *(op("bias_activation", f"{name} at 50", far(name)) for name in activations),
         op("causal_conv", "", conv(3, SIZE, 2, "tanh")),
