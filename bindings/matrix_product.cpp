@@ -1,39 +1,9 @@
-#include "matrix_product/matrix_product.h"
-
-#include <string>
-
-#include "arrays.h"
 #include "bindings.h"
+#include "rows.h"
 
 namespace py = pybind11;
 
 namespace {
-
-// The last axis is the columns', all others are rows.
-template <typename REAL>
-struct Rows {
-    explicit Rows(const In<REAL>& x) : data(x.data()), columns(x.shape(x.ndim() - 1)), rows(1) {
-        for (py::ssize_t i = 0; i + 1 < x.ndim(); ++i) rows *= x.shape(i);
-    }
-    Matrix<REAL> matrix() const { return {data, columns, 1}; }
-    Matrix<REAL> transposed() const { return {data, 1, columns}; }
-    const REAL* data;
-    long columns, rows;
-};
-
-// The layers that call have compared more than this, with names.
-void must_agree(long a, long b) {
-    if (a != b)
-        throw py::value_error("matrix_product: sizes " + std::to_string(a) + " and " +
-                              std::to_string(b) + " must agree");
-}
-
-template <typename REAL>
-Out<REAL> with_columns(const In<REAL>& x, long columns) {
-    Shape shape = shape_of(x);
-    shape.back() = columns;
-    return Out<REAL>(shape);
-}
 
 // x (..., I) W (I, O)
 template <typename REAL>

@@ -40,6 +40,15 @@ class Accumulator:
             self._fresh = False
         return self._view
 
+    def takes(self, dtype: Any) -> bool:
+        """Whether a gradient of that type may be written: nothing added, nothing deferred."""
+        return self._fresh and not self._defer and self._view.dtype == dtype
+
+    def claim(self) -> Array:
+        """The view, for who writes the whole gradient there."""
+        self._fresh = False
+        return self._view
+
     def add(self, d: Array) -> None:
         """+= d, of the parameter's own shape."""
         if d.shape != self._view.shape:
@@ -223,6 +232,9 @@ class _NoGrad:
 
     def __repr__(self) -> str:
         return "NO_GRAD"
+
+    def takes(self, dtype: Any) -> bool:
+        return False
 
     def add(self, d: Array) -> None: ...
     def add_rows(self, dy: Array) -> None: ...

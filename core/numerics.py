@@ -103,6 +103,11 @@ def log_mean_exp(x: Array, axis: int = 0) -> Array:
         return xp.log(mean) + xp.squeeze(shift, axis=axis)  # type: ignore[no-any-return]
 
 
+def squared_norm(z: Array) -> Array:
+    """sum_i z_i^2, (...), of z (..., Z), without an array of the squares."""
+    return xp_of(z).einsum("...i,...i->...", z, z)  # type: ignore[no-any-return]
+
+
 def log_standard_normal(z: Array) -> Array:
     """log N(z; 0, I), (...), of z (..., Z); its derivative by z is -z."""
-    return -0.5 * (z * z + LOG_2PI).sum(axis=-1)  # type: ignore[no-any-return]
+    return -0.5 * (squared_norm(z) + z.shape[-1] * LOG_2PI)

@@ -63,6 +63,9 @@ def _ops() -> list[Case]:
     def biased(name: str) -> Inputs:
         return lambda d: (d.normal(K, B, D), d.normal(D), name)
 
+    def dense(name: str) -> Inputs:
+        return lambda d: (d.normal(K, B, D), d.normal(D, Z), d.normal(Z), name)
+
     def far(name: str) -> Inputs:
         return lambda d: (_far(d), None, name)
 
@@ -108,6 +111,7 @@ def _ops() -> list[Case]:
         op("lstm_step", "bias, forget bias", lstm((4 * D,), None, None, 1.0)),
         op("lstm_step", "mask", lstm(None, (B, D), MASK)),
         op("matrix_product", "", _normals((K, B, D), (D, Z))),
+        *(op("dense", name, dense(name)) for name in ("tanh", "identity")),
         *(op("bias_activation", name, biased(name)) for name in activations),
         *(op("bias_activation", f"{name} at 50", far(name)) for name in activations),
         op("causal_conv", "", conv(3, SIZE, 2, "tanh")),

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self
 
 from backhand._types import Array
-from backhand.checks import check
-from backhand.kernels import bias_activation
-from backhand.kernels.matrix_product import times, times_transposed
 from backhand.layers.initial import Initial
-
-Backward = Callable[..., Any]  # dx = backward(dy, g); need_x=False where x is data: no dx
+from backhand.layers.linear import Backward, affine
 
 
 @dataclass
@@ -29,18 +25,7 @@ class Dense:
         return cls(initial.glorot(inputs, outputs), initial.zeros(outputs), activation)
 
     def __call__(self, x: Array) -> tuple[Array, Backward]:
-        check("Dense", x=(x, "... I"), W=(self.W, "I O"), b=(self.b, "O"))
-        a = times(x, self.W)
-        run = bias_activation.OP.resolve(None, a, self.b)
-        y, saved = bias_activation.forward(a, self.b, self.activation, backend=run)
-
-        def backward(dy: Array, g: Any, need_x: bool = True) -> Array | None:
-            da, db = bias_activation.backward(dy, saved, backend=run)
-            g.b.add(db)
-            g.W.add_outer(x, da)
-            return times_transposed(da, self.W) if need_x else None
-
-        return y, backward
+        return affine(x, self.W, self.b, self.activation)
 
 
 @dataclass

@@ -7,9 +7,32 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from backhand._types import Array
-from backhand.checks import check
-from backhand.kernels.matrix_product import times, times_transposed
+from backhand.kernels import bias_activation, dense, matrix_product
 from backhand.layers.initial import Initial
+
+Backward = Callable[..., Any]  # dx = backward(dy, g); need_x=False where x is data: no dx
+
+
+def affine(x: Array, W: Array, b: Array, activation: str) -> tuple[Array, Backward]:
+    """y = f(x W + b), and its backward, whose g has W and b."""
+    run = dense.OP.resolve(None, x, W, b)
+    y, saved = dense.forward(x, W, b, activation, backend=run)
+
+    def backward(dy: Array, g: Any, need_x: bool = True) -> Array | None:
+        if g.W.takes(dy.dtype) and g.b.takes(dy.dtype):  # written where they belong
+            dW, db = g.W.claim(), g.b.claim()
+            return dense.backward(dy, saved, dW=dW, db=db, need_x=need_x, backend=run)[0]
+        if activation == "identity":
+            da = dy
+            g.b.add_rows(dy)
+        else:
+            inner = bias_activation.Saved(saved.y, activation, True)
+            da, sums = bias_activation.backward(dy, inner, backend=run)
+            g.b.add(sums)
+        g.W.add_outer(x, da)
+        return matrix_product.times_transposed(da, W, backend=run) if need_x else None
+
+    return y, backward
 
 
 @dataclass
@@ -26,25 +49,13 @@ class Linear:
     def create(cls, initial: Initial, inputs: int, outputs: int) -> Self:
         return cls(initial.glorot(inputs, outputs), initial.zeros(outputs))
 
-    def __call__(self, x: Array) -> tuple[Array, Callable[..., Any]]:
-        check("Linear", x=(x, "... I"), W=(self.W, "I O"), b=(self.b, "O"))
-        y = times(x, self.W)
-        if y.dtype == self.b.dtype:
-            y += self.b  # nobody else has seen y: no second array
-        else:
-            y = y + self.b
-
-        def backward(dy: Array, g: Any, need_x: bool = True) -> Array | None:
-            g.W.add_outer(x, dy)
-            g.b.add_rows(dy)
-            return times_transposed(dy, self.W) if need_x else None
-
-        return y, backward
+    def __call__(self, x: Array) -> tuple[Array, Backward]:
+        return affine(x, self.W, self.b, "identity")
 
 
 @dataclass
 class Identity:
     """y = x: in the place of a ``Linear`` where x is what it would have given."""
 
-    def __call__(self, x: Array) -> tuple[Array, Callable[..., Any]]:
+    def __call__(self, x: Array) -> tuple[Array, Backward]:
         return x, lambda dy, g, need_x=True: dy if need_x else None

@@ -17,7 +17,7 @@ from backhand.distributions import gaussian, latent
 from backhand.grads import NO_GRAD
 from backhand.model import Gaussian
 from backhand.models.networks import Decoder, GaussianNet
-from backhand.numerics import LOG_2PI, log_standard_normal, sum_samples, xp_of
+from backhand.numerics import LOG_2PI, log_standard_normal, squared_norm, sum_samples, xp_of
 
 
 class _Step(NamedTuple):
@@ -44,11 +44,13 @@ class Recognition:
         """eps: (K, B, Z_l) each.  first: ``self.nets[0](x)``, where it is at hand."""
         z: list[Array] = []
         steps: list[_Step] = []
-        log_q = xp_of(x).zeros(eps[0].shape[:2], x.dtype)
+        log_q: Any = 0
         for i, (net, e) in enumerate(zip(self.nets, eps, strict=True)):
             q, back_net = first if first and i == 0 else net(z[-1] if z else x)
             z_l, _, back_latent = latent(q.mean, q.logvar, e)  # (K, B, Z)
-            log_q = log_q - 0.5 * (e * e + q.logvar + LOG_2PI).sum(axis=-1)
+            log_q = log_q - 0.5 * (
+                squared_norm(e) + q.logvar.sum(axis=-1) + e.shape[-1] * LOG_2PI
+            )
             z.append(z_l)
             steps.append(_Step(q, e, back_net, back_latent))
 

@@ -21,7 +21,7 @@ _threads = _module.threads.get
 ROWS = 32
 
 
-def _ours(x: Array) -> bool:
+def ours(x: Array) -> bool:
     several: bool = _threads() > 1
     return several or x.size <= x.shape[-1] * ROWS
 
@@ -35,17 +35,17 @@ def backward(dy: Array, saved: Saved) -> tuple[Array, Array]:
 
 
 def times(x: Array, W: Array) -> Array:
-    return _native.times(x, W) if _ours(x) else reference.times(x, W)
+    return _native.times(x, W) if ours(x) else reference.times(x, W)
 
 
 def times_transposed(dy: Array, W: Array) -> Array:
-    return _native.times_transposed(dy, W) if _ours(dy) else reference.times_transposed(dy, W)
+    return _native.times_transposed(dy, W) if ours(dy) else reference.times_transposed(dy, W)
 
 
 def outer(x: Array, dy: Array, out: Array | None) -> Array:
     if out is None:
         out = np.empty((x.shape[-1], dy.shape[-1]), dy.dtype)
-    if _ours(x):
+    if ours(x):
         _native.outer(x, dy, out)
     else:
         np.matmul(as_rows(x).T, as_rows(dy), out=out)

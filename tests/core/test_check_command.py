@@ -263,8 +263,8 @@ def test_the_clean_copy_is_right(copy):
             ["glimpses", "Linear"], {"glimpses", "glimpses[colour, weighted]"},
         ),
         (
-            "layers/linear.py", "g.b.add_rows(dy)", "g.b.add_rows(dy / len(dy))",
-            ["Linear"], {"Linear"},
+            "kernels/dense/reference.py", "sum_rows(da)", "sum_rows(da / len(da))",
+            ["dense", "gaussian_latent"], {"dense[tanh]", "dense[identity]"},
         ),
         (
             "kernels/bernoulli_logits/reference.py", "from typing import NamedTuple", "import nil",

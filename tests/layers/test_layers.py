@@ -138,7 +138,7 @@ def test_initial_values_follow_seed_and_order():
 def test_wrong_shapes_and_types_are_named():
     layer = Linear.create(Initial(0), 4, 3)
     with pytest.raises(
-        ValueError, match=r"Linear: W must have shape \(I, O\) with I = 5 \(from x\)"
+        ValueError, match=r"dense: W must have shape \(I, O\) with I = 5 \(from x\)"
     ):
         layer(np.zeros((2, 5), np.float32))
     with pytest.raises(TypeError, match="never casts silently"):
