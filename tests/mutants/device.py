@@ -1,13 +1,14 @@
 """Kernels in the emulator that lack one barrier, check or bound: do numbers, orders or sanitizers
-notice?  ``python -m tests.mutants.device LIBRARY CASES JOBS`` is the process that runs them."""
+notice?  ``python -m tests.mutants.device LIBRARY WAY`` is a process that is asked about them."""
 
 import json
 import os
 import resource
 import subprocess
 import sys
-import tempfile
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from queue import Queue
 from typing import NamedTuple
 
 import numpy as np
@@ -65,40 +66,58 @@ def noticed(ops, folder, parallel, excused=lambda job: False):
     for way in WAYS:
         name = f"../mutants/device/{way}"
         library = build.library(name, folder / "csrc", (*FLAGS[way], *AS_WRITTEN), only=ops)
-        ask = [[0, [op]] for op in ops] + [[n, job.ops] for n, job in left.items()]
-        workers = [start(way, library, ask[i::parallel]) for i in range(parallel)]
-        for worker in workers:
-            for line in worker.stdout:
-                number, seen = line.split()
-                if number == "0" and seen != "0":
-                    raise SystemExit(f"{seen}: the checks fail without any mutant ({way})")
-                if number != "0" and seen != "0":
-                    yield left.pop(int(number)), way
-            if worker.wait():
-                raise SystemExit(f"the process for {way} ended with {worker.returncode}")
+        used = sorted({op for job in left.values() for op in job.ops})
+        ask = [[0, [op]] for op in used] + [[n, job.ops] for n, job in left.items()]
+        for number, seen in answers(way, library, ask, parallel):
+            if not number and seen:
+                raise SystemExit(f"{seen}: the checks fail without any mutant ({way})")
+            if number and seen:
+                yield left.pop(number), way
         for number in [number for number, job in left.items() if excused(job)]:
             unnoticed[number] = left.pop(number)
     for job in (left | unnoticed).values():
         yield job, ""
 
 
-def start(way, library, ask):
-    with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
-        json.dump(ask, file)
+def answers(way, library, ask, parallel):
+    """(number, the op that noticed it or "") of all that is asked; each process takes the next."""
+    workers = [start(way, library) for _ in range(parallel)]
+
+    def one(question):
+        worker = free.get()
+        worker.stdin.write(json.dumps(question) + "\n")
+        worker.stdin.flush()
+        answer = worker.stdout.readline()
+        free.put(worker)
+        if not answer:
+            raise SystemExit(f"a process for {way} ended with {worker.wait()}")
+        return question[0], json.loads(answer)
+
+    free = Queue()
+    for worker in workers:
+        free.put(worker)
+    with ThreadPoolExecutor(parallel) as pool:
+        for done in as_completed([pool.submit(one, question) for question in ask]):
+            yield done.result()
+    for worker in workers:
+        worker.communicate()  # closes what it reads, and waits
+
+
+def start(way, library):
     more = {"TSAN_OPTIONS": "exitcode=66:halt_on_error=1:report_signal_unsafe=0"}
     plain = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     env = plain if way == "plain" else sanitizers.environment(way, library, **more)
-    command = [sys.executable, "-m", "tests.mutants.device", str(library), way, file.name]
-    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "tests.mutants.device", str(library), way]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, env=env, stdin=pipe, stdout=pipe, text=True)
 
 
-def work(library, way, file):
+def work(library, way):
     in_small_blocks()
-    jobs = json.loads(Path(file).read_text())
-    Path(file).unlink()
-    for number, ops in jobs:
-        seen = next((op for op in ops if in_child(library, way, number, op)), "0")
-        print(number, seen, flush=True)
+    for line in sys.stdin:
+        number, ops = json.loads(line)
+        seen = next((op for op in ops if in_child(library, way, number, op)), "")
+        print(json.dumps(seen), flush=True)
 
 
 def in_child(library, way, number, op):
