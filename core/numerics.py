@@ -110,4 +110,4 @@ def squared_norm(z: Array) -> Array:
 
 def log_standard_normal(z: Array) -> Array:
     """log N(z; 0, I), (...), of z (..., Z); its derivative by z is -z."""
-    return -0.5 * (squared_norm(z) + z.shape[-1] * LOG_2PI)
+    return -0.5 * (squared_norm(z) + z.shape[-1] * LOG_2PI)  # type: ignore[no-any-return]

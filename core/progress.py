@@ -10,6 +10,7 @@ import numpy as np
 from backhand.device import to_host
 from backhand.model import Bound
 from backhand.optim import TrainingDiverged
+from backhand.processes import Processes
 
 
 @dataclass
@@ -39,8 +40,24 @@ class Progress:
     def take(self) -> dict[str, float]:
         """The means since the last call."""
         means = {name: value / self.seen[name] for name, value in self.sums.items()}
-        self.seen, self.sums = {}, {}
+        self.forget()
         return means
+
+    def forget(self) -> None:
+        """Leave the sums to others."""
+        self.seen, self.sums = {}, {}
+
+    def join(self, processes: Processes) -> None:
+        """Rank 0 gets the sums of all."""
+        if processes.size == 1:
+            return
+        parts = processes.gather((self.sums, self.seen))
+        self.forget()
+        if processes.rank == 0:
+            for sums, seen in parts:
+                for name in sums:
+                    self.sums[name] = self.sums.get(name, 0.0) + sums[name]
+                    self.seen[name] = self.seen.get(name, 0) + seen[name]
 
     def judge(self, valid: float) -> bool:
         """Note a validation; whether it is the best so far."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from backhand.noise import Noise
 from backhand.numerics import xp_of
 from backhand.optim import Optimizer, TrainingDiverged, clip_scale, global_norm, make_optimizer
 from backhand.params import assign_constants, constants
+from backhand.processes import Processes
 from backhand.progress import Progress
 from backhand.runs import Run, Settings
 from backhand.schedules import kl_weight, learning_rate
@@ -55,6 +57,7 @@ def fit(
     *,
     run: Run | str | os.PathLike[str] | None = None,
     report: Callable[[dict[str, Any]], bool | None] | None = None,
+    processes: Processes | None = None,
 ) -> Result:
     """Train ``model`` in place.
 
@@ -62,17 +65,22 @@ def fit(
     ``bh.load`` will read; or an open ``Run``, which goes on from its last checkpoint.
     report(row) is called after each step with {step, total} and, at the end of an epoch, also
     with what goes to metrics.jsonl; if it returns True, a checkpoint is written and fit ends.
+    processes: those that train together (backhand.processes); all call fit with the same
+    arguments, and rank 0 writes and reports.
     Raises ValueError for settings that do not fit together, and TrainingDiverged, before a
     checkpoint is written, when a bound or a gradient is not finite.
     """
     if config is None:
         config = run.settings.training if isinstance(run, Run) else TrainConfig()
     if config.backend == "cuda" and not is_device_array(model.params.vector):
-        return _on_device(model, data, config, run=run, report=report)
+        return _on_device(model, data, config, run=run, report=report, processes=processes)
+    processes = processes or Processes()
     vector = model.params.vector
     xp = xp_of(vector)
-    _check(model, data, config)
-    if isinstance(run, str | os.PathLike):
+    _check(model, data, config, processes)
+    if processes.rank:
+        run = report = None
+    elif isinstance(run, str | os.PathLike):
         run = _new_run(run, model, data, config)
     data = data.converted(vector.dtype)
     n = len(data.train)
@@ -84,13 +92,13 @@ def fit(
     with ExitStack() as settings:
         if config.threads:
             settings.enter_context(
-                training_threads(config.threads, min(n, config.batch) * config.k)
+                training_threads(config.threads, min(n, config.batch) * config.k // processes.size)
             )
         settings.enter_context(host_backend(config.backend))
         if run is not None:
             settings.enter_context(run.locked())
             run.go_on_with(config)
-        progress = _restore(run, model, data, updates)
+        progress = _restore(run, model, data, updates, processes)
         started, saved = time.monotonic() - progress.seconds, time.monotonic()
         stop = due = False
         while not stop and not _finished(progress, total, config):
@@ -101,15 +109,20 @@ def fit(
                 config.schedule, step, total, config.lr, **config.schedule_settings
             )
             weights = Weights(kl=kl_weight(step, warmup), free_bits=config.free_bits)
-            bounds = _bounds(
-                model, batch_of(data.train, index, noise, xp), noise, config.k, weights
-            )
-            for update, bound in zip(updates, bounds, strict=True):
-                progress.add(bound, update.objective.name)
+            mine = index[processes.part(len(index))]
+            bounds: tuple[Bound, ...] = ()
+            if len(mine):
+                batch = batch_of(data.train, mine, noise, xp)
+                bounds = _bounds(model, batch, noise, config.k, weights)
+            for update in updates:
                 update.grads.zero()
-                d = xp.full(len(index), -1 / len(index), vector.dtype)
+            for update, bound in zip(updates, bounds, strict=bool(bounds)):
+                progress.add(bound, update.objective.name)
+                d = xp.full(len(mine), -1 / len(index), vector.dtype)
                 bound.backward(d, update.grads)  # minimise the mean
+            for update in updates:
                 update.grads.flush()
+                processes.sum(update.grads.vector)
             for update in updates:  # all gradients are taken before anything moves
                 gradient = update.grads.vector[update.where]
                 scale = clip_scale(_norm(gradient, progress), config.clip)
@@ -122,17 +135,20 @@ def fit(
             if end_of_epoch:
                 row |= {"epoch": epoch, "lr": rate, "kl_weight": weights.kl}
                 validate = epoch % config.valid_every == 0 or step == total
-                row |= _close_epoch(model, data.valid if validate else None, config, progress)
+                valid = data.valid if validate else None
+                row |= _close_epoch(model, valid, config, progress, processes)
                 if run is not None:
                     run.append(row)
-            due = end_of_epoch or time.monotonic() - saved > 60 * config.checkpoint_minutes
-            if run is not None and due:
-                run.save(progress, model, data, _slots(updates), best=row.get("best", False))
+            late = time.monotonic() - saved > 60 * config.checkpoint_minutes
+            due = end_of_epoch or processes.share(late)
+            if due:
+                _save(run, progress, model, data, updates, processes, row.get("best", False))
                 saved = time.monotonic()
             if report is not None:
                 stop = report(row | {"total": total}) is True
-        if stop and run is not None and not due:
-            run.save(progress, model, data, _slots(updates), best=False)
+            stop = processes.share(stop)
+        if stop and not due:
+            _save(run, progress, model, data, updates, processes, best=False)
     finished = _finished(progress, total, config)
     return Result(progress.step, progress.seconds, progress.train, progress.valid, finished)
 
@@ -162,7 +178,9 @@ def try_out(model: Model, data: Data, config: TrainConfig) -> None:
             bound.backward(None, NO_GRAD)
 
 
-def _check(model: Model, data: Data, config: TrainConfig) -> None:
+def _check(model: Model, data: Data, config: TrainConfig, processes: Processes) -> None:
+    if processes.size > 1 and config.free_bits:
+        raise ValueError("training.free_bits looks at a whole batch: it needs one process")
     dtype = model.params.vector.dtype
     if config.dtype != dtype:
         raise ValueError(f"the model is {dtype}, training.dtype {config.dtype}: make them the same")
@@ -224,23 +242,36 @@ def _finished(progress: Progress, total: int, config: TrainConfig) -> str:
 
 
 def _close_epoch(
-    model: Model, valid: Split | None, config: TrainConfig, progress: Progress
-) -> dict[str, Any]:
+    model: Model, valid: Split | None, config: TrainConfig, progress: Progress,
+    processes: Processes,
+) -> dict[str, Any]:  # fmt: skip
     """The metrics of the epoch, with a validation where there are data for one.
 
     Its noise is the same every time, so that epochs are compared on equal terms.
     """
-    train = progress.take()
+    progress.join(processes)
+    train = processes.share(progress.take())
     progress.train = train.get("nats")
     row: dict[str, Any] = {"train": train}
     if valid is not None:
         total = Progress(progress.step)
-        for batch in batches(valid, config.batch, xp_of(model.params.vector)):
+        every = batches(valid, config.batch, xp_of(model.params.vector))
+        for batch in islice(every, processes.rank, None, processes.size):
             total.add(model.bound(batch, Noise(config.seed), config.k))
-        row["valid"] = total.take()
+        total.join(processes)
+        row["valid"] = processes.share(total.take())
         row["best"] = progress.judge(row["valid"]["nats"])
     row["seconds"] = round(progress.seconds, 3)
     return row
+
+
+def _save(
+    run: Run | None, progress: Progress, model: Model, data: Data, updates: list[Update],
+    processes: Processes, best: bool,
+) -> None:  # fmt: skip
+    progress.join(processes)
+    if run is not None:
+        run.save(progress, model, data, _slots(updates), best=best)
 
 
 def _slots(updates: list[Update]) -> dict[str, Any]:
@@ -251,8 +282,13 @@ def _slots(updates: list[Update]) -> dict[str, Any]:
     }
 
 
-def _restore(run: Run | None, model: Model, data: Data, updates: list[Update]) -> Progress:
+def _restore(
+    run: Run | None, model: Model, data: Data, updates: list[Update], processes: Processes
+) -> Progress:
+    """The last checkpoint, where there is one; what rank 0 has, everywhere."""
     found = run.restore(model, data) if run is not None else None
+    if processes.size > 1:
+        found = _shared(found, model, processes)
     if found is None:
         return Progress()
     progress, slots = found
@@ -261,3 +297,14 @@ def _restore(run: Run | None, model: Model, data: Data, updates: list[Update]) -
         own = {name.removeprefix(prefix): a for name, a in slots.items() if name.startswith(prefix)}
         update.optimizer.load_state(own)
     return progress
+
+
+def _shared(found: Any, model: Model, processes: Processes) -> Any:
+    vector, xp = model.params.vector, xp_of(model.params.vector)
+    kept = {name: to_host(array) for name, array in constants(model).items()}
+    values, kept, found = processes.share((to_host(vector), kept, found))
+    vector[...] = xp.asarray(values)
+    assign_constants(model, {name: xp.asarray(array) for name, array in kept.items()})
+    if found is not None and processes.rank:
+        found[0].forget()  # rank 0 has the sums so far
+    return found

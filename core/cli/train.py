@@ -13,6 +13,7 @@ from backhand.data import registry
 from backhand.data.split import typical
 from backhand.models import MODELS, model_class
 from backhand.presets import PRESETS, config_file
+from backhand.processes import Processes, world
 from backhand.runs import CONFIG, Run, Settings, data_of, new_model
 
 if TYPE_CHECKING:
@@ -67,25 +68,36 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from backhand.cli.progress import Reporter
-    from backhand.training import fit, try_out
-
     folder = Path(args.folder or _default_folder(args))
     old = Run.open(folder) if args.resume and (folder / CONFIG).exists() else None
     settings = _settings(args, old)
+    processes = world(settings.training.backend)
+    with processes.ending_together():
+        return _train(args, folder, old, settings, processes)
+
+
+def _train(
+    args: argparse.Namespace, folder: Path, old: Run | None, settings: Settings,
+    processes: Processes,
+) -> int:  # fmt: skip
+    from backhand.cli.progress import Reporter
+    from backhand.training import fit, try_out
+
     data = data_of(settings.data)
     # The set's own default is written down: config.toml holds what was really done.
     resolved = apply_settings({"data": settings.data}, [f"binarisation={data.binarisation}"])
     settings = replace(settings, data=resolved["data"])
     model = new_model(settings, data.spec, typical(data.converted(settings.training.dtype).train))
+    opened = old
     if old is not None:
         old.settings.must_allow(settings, folder)
-        opened = old
-    else:
+    elif processes.rank == 0:
         try_out(model, data, settings.training)  # before there is a folder
         opened = Run.create(folder, settings)
     with Reporter() as report:
-        result = fit(model, data, settings.training, run=opened, report=report)
+        result = fit(model, data, settings.training, run=opened, report=report, processes=processes)
+    if processes.rank or opened is None:
+        return 0
     if not result.finished:
         report.line(f"stopped after step {result.steps}; go on with --run {folder} --resume")
         return 130

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from backhand._types import Array
 from backhand.kernels import bias_activation, dense, matrix_product
+from backhand.kernels.bias_activation.reference import Saved
 from backhand.layers.initial import Initial
 
 Backward = Callable[..., Any]  # dx = backward(dy, g); need_x=False where x is data: no dx
@@ -26,7 +27,7 @@ def affine(x: Array, W: Array, b: Array, activation: str) -> tuple[Array, Backwa
             da = dy
             g.b.add_rows(dy)
         else:
-            inner = bias_activation.Saved(saved.y, activation, True)
+            inner = Saved(saved.y, activation, True)
             da, sums = bias_activation.backward(dy, inner, backend=run)
             g.b.add(sums)
         g.W.add_outer(x, da)

@@ -48,9 +48,7 @@ class Recognition:
         for i, (net, e) in enumerate(zip(self.nets, eps, strict=True)):
             q, back_net = first if first and i == 0 else net(z[-1] if z else x)
             z_l, _, back_latent = latent(q.mean, q.logvar, e)  # (K, B, Z)
-            log_q = log_q - 0.5 * (
-                squared_norm(e) + q.logvar.sum(axis=-1) + e.shape[-1] * LOG_2PI
-            )
+            log_q = log_q - 0.5 * (squared_norm(e) + q.logvar.sum(axis=-1) + e.shape[-1] * LOG_2PI)
             z.append(z_l)
             steps.append(_Step(q, e, back_net, back_latent))
 

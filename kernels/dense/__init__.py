@@ -12,7 +12,7 @@ from __future__ import annotations
 from backhand._types import Array
 from backhand.backend import Op
 from backhand.checks import check
-from backhand.kernels.bias_activation import ACTIVATIONS
+from backhand.kernels.bias_activation.reference import ACTIVATIONS
 from backhand.kernels.dense.reference import Saved
 from backhand.outputs import check_written, kept
 

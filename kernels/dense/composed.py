@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from backhand._types import Array
-from backhand.kernels import bias_activation
+from backhand.kernels.bias_activation import reference as bias_activation
 from backhand.kernels.dense.reference import Saved, into
 from backhand.kernels.matrix_product.reference import outer, times, times_transposed
 from backhand.numerics import sum_rows
