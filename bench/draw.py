@@ -19,6 +19,7 @@ import numpy as np
 import backhand as bh
 from backhand.bench.attention import filters
 from backhand.bench.harness import Case, Drawn, jax_adam
+from backhand.parts import Team
 
 B, A, H, Z = 100, 28, 256, 10
 D = A * A
@@ -65,22 +66,26 @@ def ours(T, read, write):
         vector = model.params.vector
         vector[...] = np.concatenate([a[name].ravel() for name in names])
         p = {name: model.params[name] for name in names if not name.startswith(LSTM)}
-        g = bh.grads_like(model, defer=True)
+        team = Team(lambda: [bh.grads_like(model, defer=True)])
+        g = team.grads[0]
         optimizer = bh.make_optimizer("adam", g.vector.size, dtype, eps=EPS)
-        batches = [bh.Batch(pictures, np.arange(B)) for pictures in x]
-        noise = [Drawn(eps[:, None]) for eps in a["eps"]]
-        d = np.full(B, -1 / B, dtype)
+        index, d = np.arange(B), np.full(B, -1 / B, dtype)
         i = -1
+
+        def work(rows, grads):
+            batch, noise = bh.Batch(x[i, rows], index[rows]), Drawn(a["eps"][i][:, None, rows])
+            bound = model.bound(batch, noise)
+            grads[0].zero()
+            bound.backward(d[rows], grads[0])
+            grads[0].flush()
+            return bound.value
 
         def step():
             nonlocal i
             i = (i + 1) % BATCHES
-            bound = model.bound(batches[i], noise[i])
-            g.zero()
-            bound.backward(d, g)
-            g.flush()
+            values = team.run(work, B)
             optimizer.step(vector, g.vector, LR)
-            return {"loss": -bound.value.mean(), **p}
+            return {"loss": -np.concatenate(values).mean(), **p}
 
         return step
 
@@ -235,7 +240,7 @@ def case(T, read, write, floors):
         quick=T <= 10,
         steps=3,
         tolerances=dict.fromkeys(shapes(read, write), 1e-3),
-        pool="blas",
+        pool="parts",
     )  # fmt: skip
 
 

@@ -211,7 +211,7 @@ def case(layers, k, floor):
             "jax": in_jax(layers, k),
         },
         ops=[
-            "bias_activation",
+            "dense",
             "gaussian_latent",
             "bernoulli_logits",
             "importance_weights",

@@ -17,17 +17,21 @@ from backhand.backend import status
 MOST = 256  # more than any machine repays; each one is made, and takes a stack of its own
 FEW_ROWS = 256  # for which the compiled products are as fast as those of BLAS, or faster
 _numba = 1
+_parts = 1
 
 
 def set_threads(
-    *, blas: int | None = None, native: int | None = None, numba: int | None = None
-) -> None:
+    *, blas: int | None = None, native: int | None = None, numba: int | None = None,
+    parts: int | None = None,
+) -> None:  # fmt: skip
     """Threads of each pool from now on, in the whole process; at most one may have several.
+
+    parts: of a batch, each on a thread of its own (backhand.parts).
 
     The pools that are not named go down to one thread when a named one gets several.
     At first BLAS has what it took from the machine, and the kernels one.
     """
-    named = {"blas": blas, "native": native, "numba": numba}
+    named = {"blas": blas, "native": native, "numba": numba, "parts": parts}
     counts = {name: _count(n) for name, n in named.items() if n is not None}
     several = [f"{name}={n}" for name, n in counts.items() if n > 1]
     if len(several) > 1:
@@ -52,23 +56,33 @@ def blas_threads(count: int) -> Iterator[None]:
             if count > 1:
                 _set_native(1)
                 _set_numba(1)
+                _set_parts(1)
             yield
         finally:
             _set_native(outside.get("native", 1))
             _set_numba(outside["numba"])
+            _set_parts(outside["parts"])
 
 
 @contextmanager
-def training_threads(count: int, rows: int) -> Iterator[None]:
+def training_threads(count: int, rows: int, by_parts: bool = False) -> Iterator[None]:
     """``count`` threads inside the block, for steps of so many rows.
 
     Where rows are few BLAS finds nothing to share; the compiled kernels do, products too.
+    by_parts: each thread takes a part of the rows through the whole step.
     """
     few = rows <= FEW_ROWS and _native_pool() is not None
-    with blas_threads(1 if few else count):  # which restores the others too
-        if few:
+    with blas_threads(1 if few or by_parts else count):  # which restores the others too
+        if by_parts:
+            _set_parts(_count(count))
+        elif few:
             _set_native(_count(count))
         yield
+
+
+def parts() -> int:
+    """Parts of a batch that run side by side."""
+    return _parts
 
 
 def numba_threads() -> int:
@@ -77,12 +91,14 @@ def numba_threads() -> int:
 
 
 def thread_counts() -> dict[str, int]:
-    """Threads by pool, as they are set now: {"openblas": 2, "native": 1, "numba": 1}."""
+    """Threads by pool, as they are now: {"openblas": 2, "native": 1, "numba": 1, "parts": 1}."""
     from threadpoolctl import threadpool_info
 
     counts = {str(pool["internal_api"]): int(pool["num_threads"]) for pool in threadpool_info()}
     native = _native_pool()
-    return counts | ({"native": native.get()} if native else {}) | {"numba": _numba}
+    return counts | ({"native": native.get()} if native else {}) | {
+        "numba": _numba, "parts": _parts,
+    }  # fmt: skip
 
 
 def _set_blas(n: int) -> None:
@@ -102,7 +118,14 @@ def _set_numba(n: int) -> None:
     _numba = n
 
 
-_SETTERS = {"blas": _set_blas, "native": _set_native, "numba": _set_numba}
+def _set_parts(n: int) -> None:
+    global _parts
+    _parts = n
+
+
+_SETTERS = {
+    "blas": _set_blas, "native": _set_native, "numba": _set_numba, "parts": _set_parts,
+}  # fmt: skip
 
 
 def _native_pool() -> Any:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from backhand.noise import Noise
 from backhand.numerics import xp_of
 from backhand.optim import Optimizer, TrainingDiverged, clip_scale, global_norm, make_optimizer
 from backhand.params import assign_constants, constants
+from backhand.parts import Team
 from backhand.processes import Processes
 from backhand.progress import Progress
 from backhand.runs import Run, Settings
@@ -76,7 +78,6 @@ def fit(
         return _on_device(model, data, config, run=run, report=report, processes=processes)
     processes = processes or Processes()
     vector = model.params.vector
-    xp = xp_of(vector)
     _check(model, data, config, processes)
     if processes.rank:
         run = report = None
@@ -87,13 +88,18 @@ def fit(
     per_epoch = steps_per_epoch(n, config.batch)
     total = config.steps or config.epochs * per_epoch
     warmup = round(config.kl_warmup * per_epoch)
-    updates = [_update(model, objective, config) for objective in model.objectives]
+    chain = getattr(model, "recurrent", False)  # of many small products
+    team = Team(lambda: [grads_like(model, defer=chain) for _ in model.objectives])
+    updates = [
+        _update(model, objective, config, grads)
+        for objective, grads in zip(model.objectives, team.grads, strict=True)
+    ]
 
     with ExitStack() as settings:
         if config.threads:
-            settings.enter_context(
-                training_threads(config.threads, min(n, config.batch) * config.k // processes.size)
-            )
+            rows = min(n, config.batch) * config.k // processes.size
+            by_parts = chain and not config.free_bits and not is_device_array(vector)
+            settings.enter_context(training_threads(config.threads, rows, by_parts))
         settings.enter_context(host_backend(config.backend))
         if run is not None:
             settings.enter_context(run.locked())
@@ -110,18 +116,11 @@ def fit(
             )
             weights = Weights(kl=kl_weight(step, warmup), free_bits=config.free_bits)
             mine = index[processes.part(len(index))]
-            bounds: tuple[Bound, ...] = ()
-            if len(mine):
-                batch = batch_of(data.train, mine, noise, xp)
-                bounds = _bounds(model, batch, noise, config.k, weights)
+            work = partial(_gradients, model, data.train, config, weights, noise, mine, len(index))
+            for bounds in team.run(work, len(mine)) if len(mine) else [_nothing(team.grads)]:
+                for objective, bound in zip(model.objectives, bounds, strict=False):
+                    progress.add(bound, objective.name)
             for update in updates:
-                update.grads.zero()
-            for update, bound in zip(updates, bounds, strict=bool(bounds)):
-                progress.add(bound, update.objective.name)
-                d = xp.full(len(mine), -1 / len(index), vector.dtype)
-                bound.backward(d, update.grads)  # minimise the mean
-            for update in updates:
-                update.grads.flush()
                 processes.sum(update.grads.vector)
             for update in updates:  # all gradients are taken before anything moves
                 gradient = update.grads.vector[update.where]
@@ -211,7 +210,30 @@ def _bounds(
     return found
 
 
-def _update(model: Model, objective: Objective, config: TrainConfig) -> Update:
+def _gradients(
+    model: Model, split: Split, config: TrainConfig, weights: Weights, noise: Noise, index: Array,
+    total: int, rows: slice, grads: list[Grads],
+) -> tuple[Bound, ...]:  # fmt: skip
+    """Of some rows of the data ``index``, seeded with -1/total: what is minimised is the mean."""
+    xp, index = xp_of(model.params.vector), index[rows]
+    bounds = _bounds(model, batch_of(split, index, noise, xp), noise, config.k, weights)
+    d = xp.full(len(index), -1 / total, model.params.vector.dtype)
+    for g, bound in zip(grads, bounds, strict=True):
+        g.zero()
+        bound.backward(d, g)
+        g.flush()
+    return bounds
+
+
+def _nothing(grads: list[Grads]) -> tuple[Bound, ...]:
+    """Of no data: gradients of zero."""
+    for g in grads:
+        g.zero()
+        g.flush()
+    return ()
+
+
+def _update(model: Model, objective: Objective, config: TrainConfig, grads: Grads) -> Update:
     ranges = [model.params.range_of(part) for part in objective.parts or ("",)]
     where = slice(ranges[0].start, ranges[-1].stop)
     if sum(r.stop - r.start for r in ranges) != where.stop - where.start:
@@ -221,8 +243,7 @@ def _update(model: Model, objective: Objective, config: TrainConfig) -> Update:
         config.optimizer, where.stop - where.start, vector.dtype, xp=xp_of(vector),
         **config.optimizer_settings,
     )  # fmt: skip
-    defer = getattr(model, "recurrent", False)  # one weight product for many steps
-    return Update(objective, grads_like(model, defer=defer), where, optimizer)
+    return Update(objective, grads, where, optimizer)
 
 
 def _norm(gradient: Array, progress: Progress) -> float:

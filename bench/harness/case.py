@@ -48,7 +48,7 @@ class Case:
     steps: int = 1  # so many steps in a row must agree
     tolerance: float = 2e-5  # of the largest entry of each result, against float64
     tolerances: Mapping[str, float] = field(default_factory=dict)  # of results that need their own
-    pool: str = "kernels"  # which of our pools gets the threads: "kernels" or "blas"
+    pool: str = "kernels"  # which of our pools gets the threads: "kernels", "blas" or "parts"
 
     @property
     def flops(self) -> float:

@@ -161,9 +161,9 @@ class Worker:
 
 def thread_counts(group: str, pool: str, threads: int) -> dict[str, int]:
     """Arguments of ``set_threads``: the pool that gets the threads, one for the others."""
-    counts = {"blas": 1, "native": 1, "numba": 1}
+    counts = {"blas": 1, "native": 1, "numba": 1, "parts": 1}
     kernels = {"numpy": "blas", "numba": "numba"}.get(group, "native")
-    counts["blas" if pool == "blas" else kernels] = threads
+    counts[kernels if pool == "kernels" else pool] = threads
     return counts
 
 

@@ -33,7 +33,9 @@ with blas_threads(2):
 print("again", counts())
 bh.set_threads(blas=2)
 print("blas", counts())
-bh.set_threads(blas=1)
+bh.set_threads(parts=2)
+print("parts", counts())
+bh.set_threads(blas=1, parts=1)
 print("one", counts())
 """
 
@@ -46,14 +48,15 @@ def test_one_pool_at_most_has_several_threads():
     )  # fmt: skip
     native = 2 if bh.backends()["native"].available else 1
     assert done.stdout.splitlines() == [
-        "at first [1, 1, 2]",
-        "inside [1, 1, 1]",
-        "numba [1, 2, 1]",
-        f"native [{native}, 1, 1]",
-        "inside [1, 1, 2]",
-        f"again [{native}, 1, 1]",
-        "blas [1, 1, 2]",
-        "one [1, 1, 1]",
+        "at first [1, 1, 2, 1]",
+        "inside [1, 1, 1, 1]",
+        "numba [1, 2, 1, 1]",
+        f"native [{native}, 1, 1, 1]",
+        "inside [1, 1, 2, 1]",
+        f"again [{native}, 1, 1, 1]",
+        "blas [1, 1, 2, 1]",
+        "parts [1, 1, 1, 2]",
+        "one [1, 1, 1, 1]",
     ]
 
 
