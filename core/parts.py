@@ -19,10 +19,14 @@ Result = TypeVar("Result")
 
 
 class Team:
-    """Gradients for each part, made by ``create``; ``grads`` are those that the sum is in."""
+    """Gradients for each part, made by ``create``; ``grads`` are those that the sum is in.
 
-    def __init__(self, create: Callable[[], list[Grads]]) -> None:
+    divisible: False keeps a batch whole.
+    """
+
+    def __init__(self, create: Callable[[], list[Grads]], divisible: bool = True) -> None:
         self._create = create
+        self._divisible = divisible
         self._grads = [create()]
         self._pool: ThreadPoolExecutor | None = None
 
@@ -35,7 +39,7 @@ class Team:
 
         Whatever the threads' order, the sum is taken in the order of the parts.
         """
-        count = max(1, min(parts(), n))
+        count = max(1, min(parts(), n)) if self._divisible else 1
         while len(self._grads) < count:
             self._grads.append(self._create())
         cuts = [slice(n * i // count, n * (i + 1) // count) for i in range(count)]

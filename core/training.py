@@ -18,12 +18,12 @@ from backhand.backend import is_device_array
 from backhand.config import DataConfig, TrainConfig
 from backhand.data import Data, Split, batch_at, batch_of, batches, steps_per_epoch
 from backhand.device import host_backend, placed, to_device, to_host
-from backhand.grads import NO_GRAD, Grads, grads_like
-from backhand.model import Batch, Bound, Model, Objective, Weights
+from backhand.grads import NO_GRAD, grads_like
+from backhand.model import Model, Weights
 from backhand.models import check_labels, model_class, model_name
 from backhand.noise import Noise
 from backhand.numerics import xp_of
-from backhand.optim import Optimizer, TrainingDiverged, clip_scale, global_norm, make_optimizer
+from backhand.optim import TrainingDiverged, clip_scale, global_norm
 from backhand.params import assign_constants, constants
 from backhand.parts import Team
 from backhand.processes import Processes
@@ -31,6 +31,7 @@ from backhand.progress import Progress
 from backhand.runs import Run, Settings
 from backhand.schedules import kl_weight, learning_rate
 from backhand.threads import training_threads
+from backhand.updates import Update, bounds_of, gradients, no_gradients, update_of
 
 
 class Result(NamedTuple):
@@ -41,15 +42,6 @@ class Result(NamedTuple):
     train: float | None
     valid: float | None
     finished: str  # the reason, or "" where ``report`` stopped it
-
-
-class Update(NamedTuple):
-    """One objective with its gradient, the slice that it trains, and its optimiser."""
-
-    objective: Objective
-    grads: Grads
-    where: slice
-    optimizer: Optimizer
 
 
 def fit(
@@ -89,17 +81,17 @@ def fit(
     total = config.steps or config.epochs * per_epoch
     warmup = round(config.kl_warmup * per_epoch)
     chain = getattr(model, "recurrent", False)  # of many small products
-    team = Team(lambda: [grads_like(model, defer=chain) for _ in model.objectives])
+    divisible = not config.free_bits and not is_device_array(vector)
+    team = Team(lambda: [grads_like(model, defer=chain) for _ in model.objectives], divisible)
     updates = [
-        _update(model, objective, config, grads)
+        update_of(model, objective, config, grads)
         for objective, grads in zip(model.objectives, team.grads, strict=True)
     ]
 
     with ExitStack() as settings:
         if config.threads:
             rows = min(n, config.batch) * config.k // processes.size
-            by_parts = chain and not config.free_bits and not is_device_array(vector)
-            settings.enter_context(training_threads(config.threads, rows, by_parts))
+            settings.enter_context(training_threads(config.threads, rows, chain and divisible))
         settings.enter_context(host_backend(config.backend))
         if run is not None:
             settings.enter_context(run.locked())
@@ -116,8 +108,8 @@ def fit(
             )
             weights = Weights(kl=kl_weight(step, warmup), free_bits=config.free_bits)
             mine = index[processes.part(len(index))]
-            work = partial(_gradients, model, data.train, config, weights, noise, mine, len(index))
-            for bounds in team.run(work, len(mine)) if len(mine) else [_nothing(team.grads)]:
+            work = partial(gradients, model, data.train, config, weights, noise, mine, len(index))
+            for bounds in team.run(work, len(mine)) if len(mine) else [no_gradients(team.grads)]:
                 for objective, bound in zip(model.objectives, bounds, strict=False):
                     progress.add(bound, objective.name)
             for update in updates:
@@ -173,7 +165,7 @@ def try_out(model: Model, data: Data, config: TrainConfig) -> None:
         split = replace(data, train=split).converted(config.dtype).train
         batch = batch_of(split, np.zeros(1, np.int64), Noise(0), xp)
         weights = Weights(kl=0.0 if config.kl_warmup else 1.0, free_bits=config.free_bits)
-        for bound in _bounds(model, batch, Noise(0), config.k, weights):
+        for bound in bounds_of(model, batch, Noise(0), config.k, weights):
             bound.backward(None, NO_GRAD)
 
 
@@ -195,55 +187,6 @@ def _new_run(path: str | os.PathLike[str], model: Model, data: Data, config: Tra
     model_class(name)  # or the run could not be loaded again
     try_out(model, data, config)
     return Run.create(path, Settings(name, model.config, config, DataConfig()))
-
-
-def _bounds(
-    model: Model, batch: Batch, noise: Noise, k: int, weights: Weights
-) -> tuple[Bound, ...]:
-    """The bound of each objective, from one forward pass; of a denoising model, corrupted."""
-    if not hasattr(model, "bounds"):
-        seen = {"seen": model.corrupt(batch, noise, k)} if hasattr(model, "corrupt") else {}
-        return (model.bound(batch, noise, k, weights, **seen),)
-    found = tuple(model.bounds(batch, noise, k, weights))
-    if len(found) != len(model.objectives):
-        raise ValueError(f"{len(found)} bounds for {len(model.objectives)} objectives")
-    return found
-
-
-def _gradients(
-    model: Model, split: Split, config: TrainConfig, weights: Weights, noise: Noise, index: Array,
-    total: int, rows: slice, grads: list[Grads],
-) -> tuple[Bound, ...]:  # fmt: skip
-    """Of some rows of the data ``index``, seeded with -1/total: what is minimised is the mean."""
-    xp, index = xp_of(model.params.vector), index[rows]
-    bounds = _bounds(model, batch_of(split, index, noise, xp), noise, config.k, weights)
-    d = xp.full(len(index), -1 / total, model.params.vector.dtype)
-    for g, bound in zip(grads, bounds, strict=True):
-        g.zero()
-        bound.backward(d, g)
-        g.flush()
-    return bounds
-
-
-def _nothing(grads: list[Grads]) -> tuple[Bound, ...]:
-    """Of no data: gradients of zero."""
-    for g in grads:
-        g.zero()
-        g.flush()
-    return ()
-
-
-def _update(model: Model, objective: Objective, config: TrainConfig, grads: Grads) -> Update:
-    ranges = [model.params.range_of(part) for part in objective.parts or ("",)]
-    where = slice(ranges[0].start, ranges[-1].stop)
-    if sum(r.stop - r.start for r in ranges) != where.stop - where.start:
-        raise ValueError(f"the parts {objective.parts} of one objective must be neighbours")
-    vector = model.params.vector
-    optimizer = make_optimizer(
-        config.optimizer, where.stop - where.start, vector.dtype, xp=xp_of(vector),
-        **config.optimizer_settings,
-    )  # fmt: skip
-    return Update(objective, grads, where, optimizer)
 
 
 def _norm(gradient: Array, progress: Progress) -> float:

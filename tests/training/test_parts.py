@@ -56,6 +56,18 @@ def test_training_threads_of_a_recurrent_model_are_parts():
     assert thread_counts()["parts"] == 1
 
 
+def test_free_bits_keep_a_batch_whole():
+    x = (np.random.default_rng(0).random((20, 4, 5)) < 0.5).astype(np.float32)
+    config = bh.TrainConfig(epochs=2, batch=9, dtype="float64", free_bits=0.1)
+    vectors = []
+    for parts in (1, 2):
+        bh.set_threads(parts=parts)
+        model = drawing()
+        fit(model, bh.data.load(x), config)
+        vectors.append(model.params.vector)
+    assert np.array_equal(*vectors)
+
+
 def grads():
     return [bh.grads_like(bh.layers.Linear(np.zeros((2, 3)), np.zeros(3)))]
 
