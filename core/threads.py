@@ -65,13 +65,16 @@ def blas_threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def training_threads(count: int, rows: int, by_parts: bool = False) -> Iterator[None]:
-    """``count`` threads inside the block, for steps of so many rows.
+def training_threads(count: int, data: int, k: int, chain: bool, divisible: bool) -> Iterator[None]:
+    """``count`` threads inside the block, for steps of so many data, k rows each.
 
-    Where rows are few BLAS finds nothing to share; the compiled kernels do, products too.
-    by_parts: each thread takes a part of the rows through the whole step.
+    chain: the step is a long chain of small products.  divisible: parts of the data may go
+    through the step by themselves.  Where rows are few BLAS finds nothing to share, and parts
+    would be small; the compiled kernels do share them, products too.
     """
-    few = rows <= FEW_ROWS and _native_pool() is not None
+    many = chain or data * k > FEW_ROWS
+    by_parts = divisible and many and data >= 2 * count
+    few = not many and _native_pool() is not None
     with blas_threads(1 if few or by_parts else count):  # which restores the others too
         if by_parts:
             _set_parts(_count(count))

@@ -90,8 +90,10 @@ def fit(
 
     with ExitStack() as settings:
         if config.threads:
-            rows = min(n, config.batch) * config.k // processes.size
-            settings.enter_context(training_threads(config.threads, rows, chain and divisible))
+            size = min(n, config.batch) // processes.size
+            settings.enter_context(
+                training_threads(config.threads, size, config.k, chain, divisible)
+            )
         settings.enter_context(host_backend(config.backend))
         if run is not None:
             settings.enter_context(run.locked())

@@ -94,12 +94,12 @@ from backhand.threads import thread_counts
 data = bh.data.load((np.random.default_rng(0).random((40, 5)) < 0.5).astype(np.float32))
 def counts():
     found = thread_counts()
-    return found["openblas"], found.get("native")
+    return found["openblas"], found.get("native"), found["parts"]
 
 seen = []
-for threads, k in ((0, 1), (1, 1), (2, 1), (2, 9), (1, 9)):
+for threads, k, bits in ((0, 1, 0), (1, 1, 0), (2, 1, 0), (2, 9, 0), (1, 9, 0), (2, 9, 0.1)):
     model = bh.VAE.create(bh.VAE.Config(hidden=(4,), latent=2), data.spec)
-    config = TrainConfig(steps=1, threads=threads, k=k)
+    config = TrainConfig(steps=1, threads=threads, k=k, free_bits=bits)
     bh.fit(model, data, config, report=lambda _: seen.append(counts()))
 print([*seen, counts()])
 """
@@ -113,8 +113,9 @@ def test_threads_of_the_training_table_hold_inside_fit_only():
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     native = backends()["native"].available
-    few = (1, 2) if native else (2, None)  # with 9 samples they are 288
-    one = (1, 1) if native else (1, None)
-    as_it_was = (2, 1) if native else (2, None)
-    expected = [as_it_was, one, few, as_it_was, one, as_it_was]
+    alone = 1 if native else None
+    few = (1, 2, 1) if native else (2, None, 1)
+    one, blas, parts = (1, alone, 1), (2, alone, 1), (1, alone, 2)
+    # With 9 samples there are 324 rows; free bits look at the whole batch.
+    expected = [blas, one, few, parts, one, blas, blas]
     assert done.stdout.strip() == str(expected), done.stderr
