@@ -58,11 +58,10 @@ def collect(ops, folder):
 def noticed(ops, folder, parallel, excused=lambda job: False):
     """(job, the way that noticed it or "") for every job, as soon as that is known.
 
-    Of the excused only numbers and orders are asked.
+    Of the excused, whose reasons are listed, nothing is asked: it would take as long as the rest.
     """
     jobs = collect(ops, folder / "csrc")
-    left = {job.number: job for job in jobs}
-    unnoticed = {}
+    left = {job.number: job for job in jobs if not excused(job)}
     for way in WAYS:
         name = f"../mutants/device/{way}"
         library = build.library(name, folder / "csrc", (*FLAGS[way], *AS_WRITTEN), only=ops)
@@ -73,10 +72,9 @@ def noticed(ops, folder, parallel, excused=lambda job: False):
                 raise SystemExit(f"{seen}: the checks fail without any mutant ({way})")
             if number and seen:
                 yield left.pop(number), way
-        for number in [number for number, job in left.items() if excused(job)]:
-            unnoticed[number] = left.pop(number)
-    for job in (left | unnoticed).values():
-        yield job, ""
+    for job in jobs:
+        if excused(job) or job.number in left:
+            yield job, ""
 
 
 def answers(way, library, ask, parallel):
