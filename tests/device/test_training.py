@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import backhand as bh
-from backhand import annealing, bounds, optim, progress, training
+from backhand import annealing, bounds, optim, progress, training, updates
 from backhand.data import load
 from backhand.models import MODELS as NAMES
 from backhand.models import model_class
@@ -126,8 +126,8 @@ def test_a_copy_to_the_host_that_is_not_asked_for_is_noticed(module, cupy, monke
 
 
 def test_a_batch_of_the_host_is_noticed(cupy, monkeypatch):
-    batch_of = training.batch_of
-    monkeypatch.setattr(training, "batch_of", lambda *a: batch_of(*a[:3]))
+    batch_of = updates.batch_of
+    monkeypatch.setattr(updates, "batch_of", lambda *a: batch_of(*a[:3]))
     with pytest.raises(ValueError, match="the data lie on the host, the parameters on a GPU"):
         one_step("vae", "float32", "cuda")
 
