@@ -167,8 +167,8 @@ def in_small_blocks(setattr=setattr):
 
 
 WITHOUT_CASES = {"philox": [Draws()], "adam": [Updates()]}
-# What has kernels; products are left to cuBLAS.
-OPS = [op.OP.name for op in all_ops() if op.OP.modules.get("emulated") == "cuda"]
+# What has kernels of its own; a layer has those of bias_activation, and products are cuBLAS's.
+OPS = [op.OP.name for op in all_ops() if op.OP.name in sources.ops()]
 
 
 def runs(op):
