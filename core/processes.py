@@ -78,8 +78,8 @@ class MPIProcesses(Processes):
         except BaseException as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             print(
-                f"backhand: error: process {self.rank} of {self.size}: {reason}; the checkpoints "
-                "are intact, go on with --resume",
+                f"backhand: error: process {self.rank} of {self.size}: {reason} "
+                "(all processes end; checkpoints stay as they are)",
                 file=sys.stderr, flush=True,
             )  # fmt: skip
             self._comm.Abort(2)

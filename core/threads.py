@@ -76,10 +76,9 @@ def training_threads(count: int, data: int, k: int, chain: bool, divisible: bool
     by_parts = divisible and many and data >= 2 * count
     few = not many and _native_pool() is not None
     with blas_threads(1 if few or by_parts else count):  # which restores the others too
-        if by_parts:
-            _set_parts(_count(count))
-        elif few:
-            _set_native(_count(count))
+        _set_parts(_count(count) if by_parts else 1)
+        _set_native(_count(count) if few else 1)
+        _set_numba(1)
         yield
 
 
