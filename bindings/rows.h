@@ -20,8 +20,8 @@ struct Rows {
 // The layers that call have compared more than this, with names.
 inline void must_agree(long a, long b) {
     if (a != b)
-        throw pybind11::value_error("matrix product: sizes " + std::to_string(a) + " and " + std::to_string(b) +
-                                    " must agree");
+        throw pybind11::value_error("matrix product: sizes " + std::to_string(a) + " and " +
+                                    std::to_string(b) + " must agree");
 }
 
 template <typename REAL>
