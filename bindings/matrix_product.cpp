@@ -45,6 +45,34 @@ void outer(const In<REAL>& x, const In<REAL>& dy, Out<REAL>& out) {
     matrix_product(to, a.transposed(), b.matrix(), a.columns, b.columns, a.rows);
 }
 
+// The panels of W, or of its transpose.
+template <typename REAL>
+Out<REAL> pack(const In<REAL>& W, bool transposed) {
+    const Rows<REAL> w(W);
+    const long terms = transposed ? w.columns : w.rows, columns = transposed ? w.rows : w.columns;
+    Out<REAL> panels(matrix_packed_size<REAL>(columns, terms));
+    REAL* out = panels.mutable_data();
+    {
+        py::gil_scoped_release released;
+        matrix_pack(out, transposed ? w.transposed() : w.matrix(), columns, terms);
+    }
+    return panels;
+}
+
+// x (..., terms) times the matrix of so many columns that the panels are of
+template <typename REAL>
+Out<REAL> times_packed(const In<REAL>& x, const In<REAL>& panels, long columns) {
+    const Rows<REAL> a(x);
+    must_agree(panels.size(), matrix_packed_size<REAL>(columns, a.columns));
+    Out<REAL> y = with_columns(x, columns);
+    REAL* out = y.mutable_data();
+    {
+        py::gil_scoped_release released;
+        matrix_product_packed(out, a.matrix(), panels.data(), a.rows, columns, a.columns);
+    }
+    return y;
+}
+
 }  // namespace
 
 BH_BINDING(matrix_product) {
@@ -52,6 +80,10 @@ BH_BINDING(matrix_product) {
     module.def("times", &times<double>);
     module.def("times_transposed", &times_transposed<float>);
     module.def("times_transposed", &times_transposed<double>);
+    module.def("pack", &pack<float>);
+    module.def("pack", &pack<double>);
+    module.def("times_packed", &times_packed<float>);
+    module.def("times_packed", &times_packed<double>);
     module.def("outer", &outer<float>, py::arg(), py::arg(), py::arg().noconvert());
     module.def("outer", &outer<double>, py::arg(), py::arg(), py::arg().noconvert());
 }

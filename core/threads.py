@@ -16,6 +16,7 @@ from backhand.backend import status
 
 MOST = 256  # more than any machine repays; each one is made, and takes a stack of its own
 FEW_ROWS = 256  # for which the compiled products are as fast as those of BLAS, or faster
+_blas = 0  # as it was set here; 0: it never was
 _numba = 1
 _parts = 1
 
@@ -50,15 +51,18 @@ def blas_threads(count: int) -> Iterator[None]:
     """BLAS on ``count`` threads inside the block; with several, the kernels on one each."""
     from threadpoolctl import threadpool_limits
 
-    outside = thread_counts()
+    global _blas
+    outside, before = thread_counts(), _blas
     with threadpool_limits(limits=_count(count), user_api="blas"):
         try:
+            _blas = count
             if count > 1:
                 _set_native(1)
                 _set_numba(1)
                 _set_parts(1)
             yield
         finally:
+            _blas = before
             _set_native(outside.get("native", 1))
             _set_numba(outside["numba"])
             _set_parts(outside["parts"])
@@ -87,6 +91,11 @@ def parts() -> int:
     return _parts
 
 
+def blas_is_alone() -> bool:
+    """Whether BLAS was given one thread: its products are those of one core then."""
+    return _blas == 1
+
+
 def numba_threads() -> int:
     """Threads of the Numba kernels."""
     return _numba
@@ -106,7 +115,9 @@ def thread_counts() -> dict[str, int]:
 def _set_blas(n: int) -> None:
     from threadpoolctl import threadpool_limits
 
+    global _blas
     threadpool_limits(limits=n, user_api="blas")
+    _blas = n
 
 
 def _set_native(n: int) -> None:

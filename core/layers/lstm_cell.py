@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 from backhand._types import Array
 from backhand.checks import check
 from backhand.kernels import lstm_step
-from backhand.kernels.matrix_product import times, times_transposed
+from backhand.kernels.matrix_product import packed, times, times_transposed
+from backhand.kernels.matrix_product.reference import Packed
 from backhand.layers.initial import Initial
 from backhand.numerics import xp_of
+
+Model = TypeVar("Model")
+FEW_STEPS = 4  # in which packing costs more than it saves
 
 
 class State(NamedTuple):
@@ -30,6 +35,7 @@ class LSTMCell:
     Wx: Array
     Wh: Array
     b: Array
+    _ready: ClassVar[tuple[Array | Packed, Array | Packed] | None] = None  # Wx and Wh, packed
 
     @classmethod
     def create(cls, initial: Initial, inputs: int, hidden: int, forget_bias: float = 1.0) -> Self:
@@ -48,7 +54,8 @@ class LSTMCell:
             "LSTMCell", x=(x, "... I"), Wx=(self.Wx, "I G"), Wh=(self.Wh, "H G"),
             h_prev=(h_prev, "... H"), c_prev=(c_prev, "... H"),
         )  # fmt: skip
-        a, recurrent = times(x, self.Wx), times(h_prev, self.Wh)  # (..., 4*H)
+        Wx, Wh = self._ready or (self.Wx, self.Wh)
+        a, recurrent = times(x, Wx), times(h_prev, Wh)  # (..., 4*H)
         if a.dtype == recurrent.dtype:
             a += recurrent  # nobody else has seen a: no third array
         else:
@@ -62,9 +69,26 @@ class LSTMCell:
             g.b.add(db)
             g.Wh.add_outer(h_prev, da)
             g.Wx.add_outer(x, da)
-            dh_prev = times_transposed(da, self.Wh)
+            dh_prev = times_transposed(da, Wh)
             if d_carried is not None:
                 dh_prev = dh_prev + d_carried  # h_prev is used twice
-            return times_transposed(da, self.Wx) if need_x else None, State(dh_prev, dc_prev)
+            return times_transposed(da, Wx) if need_x else None, State(dh_prev, dc_prev)
 
         return h, c, backward
+
+    def packed(self) -> Self:
+        """The same cell with its weights as they are now, for many steps with few rows."""
+        new: Any = copy.copy(self)
+        new._ready = packed(self.Wx), packed(self.Wh)
+        return new  # type: ignore[no-any-return]
+
+
+def with_packed_cells(model: Model, steps: int) -> Model:
+    """The model for so many steps: the weights of its cells packed once, not at each step."""
+    if steps <= FEW_STEPS:
+        return model
+    new = copy.copy(model)
+    for name, part in vars(model).items():
+        if isinstance(part, LSTMCell):
+            setattr(new, name, part.packed())
+    return new

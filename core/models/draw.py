@@ -27,7 +27,7 @@ from typing import Any, ClassVar, Self
 from backhand._types import Array
 from backhand.distributions import latent, log_ratio
 from backhand.grads import NO_GRAD
-from backhand.layers import GaussianHead, Initial, LSTMCell, State, sigmoid
+from backhand.layers import GaussianHead, Initial, LSTMCell, State, sigmoid, with_packed_cells
 from backhand.model import (
     DEFAULT_OBJECTIVES,
     UNWEIGHTED,
@@ -196,10 +196,10 @@ class DRAW(DrawingBounds):
         """The evidence lower bound, averaged over k samples; term "kl 3" is step 3's part of kl."""
         x, xp, T = self._rows(batch.x), xp_of(batch.x), self.config.glimpses  # (B, D)
         B, eps = len(x), self.noise_of(batch.index, noise, k)
-        rows = repeated(x, k)  # (R, D)
+        rows, model = repeated(x, k), with_packed_cells(self, T)  # (R, D)
 
         def glimpse(t: int, before: Canvas) -> tuple[Canvas, Array, Any]:
-            step = self.step(rows, before, eps(t))
+            step = model.step(rows, before, eps(t))
             return step.after, step.kl, step.backward
 
         first, back_start = self.start(len(rows))

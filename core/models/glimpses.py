@@ -22,7 +22,7 @@ import numpy as np
 from backhand._types import Array
 from backhand.grads import NO_GRAD
 from backhand.kernels import softmax_cross_entropy
-from backhand.layers import Initial, Linear, LSTMCell, State
+from backhand.layers import Initial, Linear, LSTMCell, State, with_packed_cells
 from backhand.model import DEFAULT_OBJECTIVES, UNWEIGHTED, Batch, Bound, DataSpec, Weights
 from backhand.models.drawing import channels_first, planes
 from backhand.models.glimpse import Glimpse
@@ -123,11 +123,13 @@ class GlimpseClassifier(Packed):
         xp, x = xp_of(rows), channels_first(rows, planes("glimpses", self.spec))  # (B, D)
         h_0 = xp.broadcast_to(self.start, (len(x), len(self.start))).copy()  # (B, H)
 
+        T = self.config.glimpses
+        model, first = with_packed_cells(self, T), State(h_0, xp.zeros_like(h_0))
+
         def glimpse(t: int, before: State) -> tuple[State, None, Any]:
-            after, back = self.step(x, before)
+            after, back = model.step(x, before)
             return after, None, lambda d, _, g: back(d, g)
 
-        first, T = State(h_0, xp.zeros_like(h_0)), self.config.glimpses
         last, _, back_steps = unroll("glimpses", glimpse, first, T)
         logits, back_output = self.output(last.h)  # (B, classes)
 

@@ -1,5 +1,5 @@
 // A product of few rows: panels of B are packed once and stay in the first cache while the rows
-// of A pass, R at a time, with their sums in registers.
+// of A pass, R at a time, with their sums in registers.  A B that is used often is packed before.
 #include "matrix_product/matrix_product.h"
 
 #include <algorithm>
@@ -90,69 +90,117 @@ BH_HD void tile(REAL* out, long out_row, const Matrix<REAL>& A, const REAL* pane
     }
 }
 
-// Rows of out in tiles of nearly the same height, and columns [first, last), whole panels.
+// Terms [begin, begin + terms) of the panel of columns [j, j + columns).
 template <typename REAL>
-BH_HD void multiply(REAL* out, Matrix<REAL> A, const Matrix<REAL>& B, long m, long n, long k,
-                    long first, long last) {
+BH_HD void pack(REAL* panel, const Matrix<REAL>& B, long begin, long terms, long j, long columns) {
+    const REAL* b = B.data + begin * B.row + j * B.column;
+    if (B.column == 1)
+        pack_rows(panel, b, B.row, terms, columns);
+    else
+        pack_columns(panel, b, B.column, terms, columns);
+}
+
+// Rows of out in tiles of nearly the same height, and some of the columns of one panel.
+template <typename REAL>
+BH_HD void multiply_panel(REAL* out, const Matrix<REAL>& A, const REAL* panel, long m, long n,
+                          long terms, long columns, bool add) {
+    const long tiles = (m + MOST_ROWS - 1) / MOST_ROWS;
+    for (long t = 0; t < tiles; ++t) {
+        const long r = m * t / tiles, rows = m * (t + 1) / tiles - r;
+        const Matrix<REAL> a{A.data + r * A.row, A.row, A.column};
+        REAL* to = out + r * n;
+        if (rows == 6) tile<6>(to, n, a, panel, terms, columns, add);
+        if (rows == 5) tile<5>(to, n, a, panel, terms, columns, add);
+        if (rows == 4) tile<4>(to, n, a, panel, terms, columns, add);
+        if (rows == 3) tile<3>(to, n, a, panel, terms, columns, add);
+        if (rows == 2) tile<2>(to, n, a, panel, terms, columns, add);
+        if (rows == 1) tile<1>(to, n, a, panel, terms, columns, add);
+    }
+}
+
+// Columns [first, last), whole panels, which are packed here or come ready.
+template <typename REAL>
+BH_HD void multiply(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, const REAL* packed,
+                    long m, long n, long k, long first, long last) {
     constexpr long W = WIDTH<REAL>;
     alignas(32) REAL panel[TERMS * W];
-    const long tiles = (m + MOST_ROWS - 1) / MOST_ROWS;
     for (long j = first; j < last; j += W) {
-        const long columns = std::min(W, last - j);
+        const long columns = std::min(W, n - j);
         for (long begin = 0; begin < k || begin == 0; begin += TERMS) {
             const long terms = std::min(TERMS, k - begin);
-            const REAL* b = B.data + begin * B.row + j * B.column;
-            if (B.column == 1)
-                pack_rows(panel, b, B.row, terms, columns);
-            else
-                pack_columns(panel, b, B.column, terms, columns);
-            for (long t = 0; t < tiles; ++t) {
-                const long r = m * t / tiles, rows = m * (t + 1) / tiles - r;
-                const Matrix<REAL> a{A.data + r * A.row + begin * A.column, A.row, A.column};
-                REAL* to = out + r * n + j;
-                if (rows == 6) tile<6>(to, n, a, panel, terms, columns, begin > 0);
-                if (rows == 5) tile<5>(to, n, a, panel, terms, columns, begin > 0);
-                if (rows == 4) tile<4>(to, n, a, panel, terms, columns, begin > 0);
-                if (rows == 3) tile<3>(to, n, a, panel, terms, columns, begin > 0);
-                if (rows == 2) tile<2>(to, n, a, panel, terms, columns, begin > 0);
-                if (rows == 1) tile<1>(to, n, a, panel, terms, columns, begin > 0);
-            }
+            const Matrix<REAL> a{A.data + begin * A.column, A.row, A.column};
+            if (packed == nullptr) pack(panel, B, begin, terms, j, columns);
+            multiply_panel(out + j, a, packed ? packed + j * k + begin * W : panel, m, n, terms,
+                           columns, begin > 0);
         }
     }
 }
 
 #define BH_MULTIPLY(REAL)                                                                        \
-    BH_CLONES void multiply_part(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, long m, \
-                                 long n, long k, long first, long last) {                        \
-        multiply(out, A, B, m, n, k, first, last);                                               \
+    BH_CLONES void multiply_part(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B,         \
+                                 const REAL* packed, long m, long n, long k, long first,          \
+                                 long last) {                                                     \
+        multiply(out, A, B, packed, m, n, k, first, last);                                        \
+    }                                                                                             \
+    BH_CLONES void pack_all(REAL* panels, const Matrix<REAL>& B, long n, long k) {                \
+        constexpr long W = WIDTH<REAL>;                                                           \
+        for (long j = 0; j < n; j += W) pack(panels + j * k, B, 0, k, j, std::min(W, n - j));      \
     }
 BH_MULTIPLY(float)
 BH_MULTIPLY(double)
 
-}  // namespace
-
+// The product, with B or with its panels.
 template <typename REAL>
-void matrix_product(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, long m, long n,
-                    long k) {
+void product(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, const REAL* packed, long m,
+             long n, long k) {
     constexpr long W = WIDTH<REAL>;
     const long panels = (n + W - 1) / W, groups = (m + 15) / 16;
-    if (n >= m) {
+    if (n >= m || packed) {
         const double each = TERM_NS * double(m) * double(k) * W;
         bh_parallel(bh_split(panels, each), [&](long begin, long end, int) {
-            multiply_part(out, A, B, m, n, k, begin * W, std::min(end * W, n));
+            multiply_part(out, A, B, packed, m, n, k, begin * W, std::min(end * W, n));
         });
     } else {  // rather rows, though each thread packs all of B then
         const double each = TERM_NS * 16.0 * double(k) * double(n);
         bh_parallel(bh_split(groups, each), [&](long begin, long end, int) {
             const long r = begin * 16, rows = std::min(end * 16, m) - r;
             const Matrix<REAL> part{A.data + r * A.row, A.row, A.column};
-            multiply_part(out + r * n, part, B, rows, n, k, 0, n);
+            multiply_part(out + r * n, part, B, packed, rows, n, k, 0, n);
         });
     }
 }
 
+}  // namespace
+
+template <typename REAL>
+void matrix_product(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, long m, long n,
+                    long k) {
+    product(out, A, B, static_cast<const REAL*>(nullptr), m, n, k);
+}
+
+template <typename REAL>
+long matrix_packed_size(long n, long k) {
+    constexpr long W = WIDTH<REAL>;
+    return (n + W - 1) / W * W * k;
+}
+
+template <typename REAL>
+void matrix_pack(REAL* panels, const Matrix<REAL>& B, long n, long k) {
+    pack_all(panels, B, n, k);
+}
+
+template <typename REAL>
+void matrix_product_packed(REAL* out, const Matrix<REAL>& A, const REAL* panels, long m, long n,
+                           long k) {
+    product(out, A, Matrix<REAL>{}, panels, m, n, k);
+}
+
 #define BH_INSTANCE(REAL)                                                                         \
     template void matrix_product<REAL>(REAL*, const Matrix<REAL>&, const Matrix<REAL>&, long, long, \
-                                       long);
+                                       long);                                                     \
+    template long matrix_packed_size<REAL>(long, long);                                           \
+    template void matrix_pack<REAL>(REAL*, const Matrix<REAL>&, long, long);                      \
+    template void matrix_product_packed<REAL>(REAL*, const Matrix<REAL>&, const REAL*, long, long, \
+                                              long);
 BH_INSTANCE(float)
 BH_INSTANCE(double)

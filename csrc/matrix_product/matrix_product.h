@@ -12,3 +12,14 @@ struct Matrix {
 template <typename REAL>
 void matrix_product(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, long m, long n,
                     long k);
+
+// The same with B packed before, once for many products: panels has packed_size numbers.
+template <typename REAL>
+long matrix_packed_size(long n, long k);
+
+template <typename REAL>
+void matrix_pack(REAL* panels, const Matrix<REAL>& B, long n, long k);
+
+template <typename REAL>
+void matrix_product_packed(REAL* out, const Matrix<REAL>& A, const REAL* panels, long m, long n,
+                           long k);

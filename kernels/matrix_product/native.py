@@ -9,8 +9,9 @@ import numpy as np
 
 from backhand._types import Array
 from backhand.kernels.matrix_product import reference
-from backhand.kernels.matrix_product.reference import Saved
+from backhand.kernels.matrix_product.reference import Packed, Saved, plain
 from backhand.numerics import as_rows
+from backhand.threads import FEW_ROWS, blas_is_alone
 
 _module: Any = import_module("backhand._native")
 _native = _module.matrix_product
@@ -34,12 +35,29 @@ def backward(dy: Array, saved: Saved) -> tuple[Array, Array]:
     return times_transposed(dy, saved.W), outer(saved.x, dy, None)
 
 
-def times(x: Array, W: Array) -> Array:
-    return _native.times(x, W) if ours(x) else reference.times(x, W)
+def packed(W: Array) -> Array | Packed:
+    if not blas_is_alone():  # several threads of BLAS gain more than packing
+        return W
+    return Packed(W, _native.pack(W, False), _native.pack(W, True))
 
 
-def times_transposed(dy: Array, W: Array) -> Array:
-    return _native.times_transposed(dy, W) if ours(dy) else reference.times_transposed(dy, W)
+def times(x: Array, W: Array | Packed) -> Array:
+    if isinstance(W, Packed) and _few(x):
+        return _native.times_packed(x, W.panels, W.W.shape[1])  # type: ignore[no-any-return]
+    return _native.times(x, plain(W)) if ours(x) else reference.times(x, W)
+
+
+def times_transposed(dy: Array, W: Array | Packed) -> Array:
+    if isinstance(W, Packed) and _few(dy):
+        return _native.times_packed(dy, W.transposed, W.W.shape[0])  # type: ignore[no-any-return]
+    if ours(dy):
+        return _native.times_transposed(dy, plain(W))  # type: ignore[no-any-return]
+    return reference.times_transposed(dy, W)
+
+
+def _few(x: Array) -> bool:
+    few: bool = x.size <= x.shape[-1] * FEW_ROWS
+    return few
 
 
 def outer(x: Array, dy: Array, out: Array | None) -> Array:

@@ -7,9 +7,11 @@ import pytest
 
 import backhand as bh
 from backhand import grads
+from backhand.kernels import matrix_product
 from backhand.model import UNWEIGHTED, DataSpec
 from backhand.models.draw import DRAW, DRAWConfig
 from backhand.noise import Noise
+from backhand.threads import blas_threads
 from tests.kernels.harness import needs
 from tests.models.drawn import ATTENTIVE, CONFIGS, WEIGHTED, B, complex_step, gradient, make
 
@@ -98,6 +100,20 @@ def test_backends_agree_on_bound_and_gradient(name, backend):
     with bh.use_backend(backend):
         got, found = model.bound(batch, Noise(1, 2), 2).value, gradient(model, batch, k=2)
     np.testing.assert_allclose(got, value, rtol=1e-12)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+def test_cells_with_packed_weights_give_the_same_gradient(monkeypatch):
+    needs("native")
+    model, batch = make(replace(ATTENTIVE, glimpses=6))
+    with blas_threads(2):
+        expected = gradient(model, batch)
+    native, used = matrix_product.OP.implementation("native"), []
+    few = native._few
+    monkeypatch.setattr(native, "_few", lambda x: used.append(1) or few(x))
+    with blas_threads(1):
+        found = gradient(model, batch)
+    assert len(used) == 6 * 8  # at each step two weights of two cells, forward and back
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
