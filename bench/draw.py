@@ -1,13 +1,12 @@
 """A training step of DRAW on 28x28 pictures, batch 100: forward, backward, Adam; 256 units, Z = 10.
 
 T = 64 with windows of 2 (read) and 5 (write), the paper's, and T = 10 with 5 and 5.  Pictures and
-noise are drawn beforehand.  Peers multiply [input, state] by one matrix in each LSTM.  PyTorch:
+noise are drawn beforehand.  All multiply [input, state] by one matrix in each LSTM.  PyTorch:
 eager, its cell compiled and called T times, and at T = 10 the whole unrolled graph compiled (some
 minutes of compiling); JAX scans over the steps, and has all of it under one jit.
 
-Everyone's loss and parameters are compared after each of three steps, but for the matrices of the
-LSTMs, which peers keep in another form: the next loss shows them.  Adam's eps is 1e-4, so that the
-rounding of a gradient near zero moves no parameter.
+Everyone's loss and parameters are compared after each of three steps.  Adam's eps is 1e-4, so that
+the rounding of a gradient near zero moves no parameter.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ B, A, H, Z = 100, 28, 256, 10
 D = A * A
 BATCHES = 2
 LR, EPS = 1e-3, 1e-4
-LSTM = ("encoder", "decoder")
+STARTS = ("c", "encoder", "decoder")
 
 
 def shapes(read, write):
@@ -34,9 +33,9 @@ def shapes(read, write):
     return {
         "start.c": (D,), "start.encoder": (H,), "start.decoder": (H,),
         "read.window.linear.W": (H, 5), "read.window.linear.b": (5,),
-        "encoder.Wx": (r + H, 4 * H), "encoder.Wh": (H, 4 * H), "encoder.b": (4 * H,),
+        "encoder.W": (r + 2 * H, 4 * H), "encoder.b": (4 * H,),
         "posterior.linear.W": (H, 2 * Z), "posterior.linear.b": (2 * Z,),
-        "decoder.Wx": (Z, 4 * H), "decoder.Wh": (H, 4 * H), "decoder.b": (4 * H,),
+        "decoder.W": (Z + H, 4 * H), "decoder.b": (4 * H,),
         "write.window.linear.W": (H, 5), "write.window.linear.b": (5,),
         "write.stroke.W": (H, write * write), "write.stroke.b": (write * write,),
     }  # fmt: skip
@@ -65,7 +64,7 @@ def ours(T, read, write):
         names = shapes(read, write)
         vector = model.params.vector
         vector[...] = np.concatenate([a[name].ravel() for name in names])
-        p = {name: model.params[name] for name in names if not name.startswith(LSTM)}
+        p = {name: model.params[name] for name in names}
         team = Team(lambda: [bh.grads_like(model, defer=True)])
         g = team.grads[0]
         optimizer = bh.make_optimizer("adam", g.vector.size, dtype, eps=EPS)
@@ -90,14 +89,6 @@ def ours(T, read, write):
         return step
 
     return make
-
-
-def in_one_matrix(a, read, write):
-    """The parameters as peers have them."""
-    p = {name: a[name] for name in shapes(read, write)}
-    for name in LSTM:
-        p[f"{name}.W"] = np.concatenate([p.pop(f"{name}.Wx"), p.pop(f"{name}.Wh")])
-    return p
 
 
 def cell(xp, sigmoid, concatenate, read, write):
@@ -139,8 +130,7 @@ def in_torch(T, read, write, compiled=""):
 
         x, eps = torch.from_numpy(a["x"]), torch.from_numpy(a["eps"])
         p = {
-            name: torch.from_numpy(w.copy()).requires_grad_()
-            for name, w in in_one_matrix(a, read, write).items()
+            name: torch.from_numpy(a[name].copy()).requires_grad_() for name in shapes(read, write)
         }
         optimizer = torch.optim.Adam(p.values(), lr=LR, eps=EPS, fused=True)
         step = cell(torch, torch.sigmoid, torch.cat, read, write)
@@ -148,7 +138,7 @@ def in_torch(T, read, write, compiled=""):
         zeros = torch.zeros(B, H)
 
         def objective(x, eps):
-            first = (p[f"start.{name}"].expand(B, -1) for name in ("c", *LSTM))
+            first = (p[f"start.{name}"].expand(B, -1) for name in STARTS)
             c, he, hd = first
             state, kl = (c, he, zeros, hd, zeros), 0.0
             for t in range(T):
@@ -167,7 +157,7 @@ def in_torch(T, read, write, compiled=""):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            return {"loss": loss, **{n: w for n, w in p.items() if not n.startswith(LSTM)}}
+            return {"loss": loss, **p}
 
         return train
 
@@ -184,7 +174,7 @@ def in_jax(T, read, write):
 
         def objective(p, x, eps):
             c, he, hd = (
-                jnp.broadcast_to(p[f"start.{n}"], (B, p[f"start.{n}"].size)) for n in ("c", *LSTM)
+                jnp.broadcast_to(p[f"start.{n}"], (B, p[f"start.{n}"].size)) for n in STARTS
             )
             zeros = jnp.zeros((B, H))
             state = c, he, zeros, hd, zeros
@@ -193,7 +183,7 @@ def in_jax(T, read, write):
             softplus = jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
             return ((softplus - x * logits).sum() + kl.sum()) / B
 
-        p = {name: jnp.array(w) for name, w in in_one_matrix(a, read, write).items()}
+        p = {name: jnp.array(a[name]) for name in shapes(read, write)}
         train = jax_adam(objective, p, LR, EPS)
         i = -1
 
@@ -201,7 +191,7 @@ def in_jax(T, read, write):
             nonlocal i
             i = (i + 1) % BATCHES
             loss, p = train(x[i], eps[i])
-            return {"loss": loss, **{n: w for n, w in p.items() if not n.startswith(LSTM)}}
+            return {"loss": loss, **p}
 
         return run
 

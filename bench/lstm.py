@@ -129,14 +129,8 @@ def cell_inputs(B, inputs, H):
     return make
 
 
-def our_cell(a, inputs):
-    """The layer over W's two parts, and the gradient of both as one view."""
-    cell = LSTMCell(a["W"][:inputs], a["W"][inputs:], a["b"])
-    return cell, lambda g: {"d_W": g.vector[: a["W"].size].reshape(a["W"].shape)}
-
-
 def cell_ours(a):
-    cell, d_W = our_cell(a, a["x"].shape[1])
+    cell = LSTMCell(a["W"], a["b"])
     g = bh.grads_like(cell)
 
     def step():
@@ -144,8 +138,8 @@ def cell_ours(a):
         g.zero()
         dx, before = backward(a["d_h"], a["d_c"], g)
         g.flush()
-        gradients = {"d_x": dx, "d_h_prev": before.h, "d_c_prev": before.c, **d_W(g)}
-        return {"h": h, "c": c, **gradients, "d_b": g.b.array}
+        gradients = {"d_x": dx, "d_h_prev": before.h, "d_c_prev": before.c}
+        return {"h": h, "c": c, **gradients, "d_W": g.W.array, "d_b": g.b.array}
 
     return step
 
@@ -208,7 +202,7 @@ def sequence_inputs(T, B, inputs, H):
 
 
 def sequence_ours(a):
-    lstm = LSTM(LSTMCell(a["Wx"], a["Wh"], a["b"]))
+    lstm = LSTM(LSTMCell(np.concatenate([a["Wx"], a["Wh"]]), a["b"]))
     g = bh.grads_like(lstm)
 
     def step():
@@ -216,7 +210,8 @@ def sequence_ours(a):
         g.zero()
         dx, _ = backward(a["d_y"], None, g)
         g.flush()
-        gradients = {"d_Wx": g.cell.Wx.array, "d_Wh": g.cell.Wh.array, "d_b": g.cell.b.array}
+        dWx, dWh = np.split(g.cell.W.array, [a["x"].shape[-1]])
+        gradients = {"d_Wx": dWx, "d_Wh": dWh, "d_b": g.cell.b.array}
         return {"y": y, "d_x": dx, **gradients}
 
     return step

@@ -23,7 +23,7 @@ ROWS = 1024  # of deferred operands: more gain nothing and are only held longer
 class Accumulator:
     """Sums the gradient of one parameter in a view of the gradient vector."""
 
-    __slots__ = ("_defer", "_fresh", "_name", "_pending", "_view")
+    __slots__ = ("_defer", "_fresh", "_name", "_pending", "_rows", "_view")
 
     def __init__(self, name: str, view: Array, defer: bool) -> None:
         self._name = name
@@ -31,6 +31,7 @@ class Accumulator:
         self._fresh = True  # nothing added yet: the view holds old numbers
         self._defer = defer
         self._pending: list[tuple[Array, Array]] = []  # operands of add_outer
+        self._rows = 0  # of them all
 
     @property
     def array(self) -> Array:
@@ -79,7 +80,8 @@ class Accumulator:
             self._product(x, dy)
             return
         self._pending.append((as_rows(x), as_rows(dy)))
-        if sum(len(rows) for rows, _ in self._pending) >= ROWS:
+        self._rows += len(self._pending[-1][0])
+        if self._rows >= ROWS:
             self.multiply()
 
     def multiply(self) -> None:
@@ -87,7 +89,7 @@ class Accumulator:
         if not self._pending:
             return
         xs, dys = zip(*self._pending, strict=True)
-        self._pending.clear()
+        self._forget_pending()
         xp = xp_of(dys[0])
         if len(xs) == 1:
             self._product(xs[0], dys[0])
@@ -102,8 +104,12 @@ class Accumulator:
             _ = self.array
 
     def forget(self) -> None:
-        self._pending.clear()
+        self._forget_pending()
         self._fresh = True
+
+    def _forget_pending(self) -> None:
+        self._pending.clear()
+        self._rows = 0
 
     def _mismatch(self, shape: Shape) -> ValueError:
         return ValueError(

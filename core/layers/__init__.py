@@ -8,7 +8,7 @@ from backhand.layers.gaussian_head import GaussianHead
 from backhand.layers.initial import Initial
 from backhand.layers.linear import Identity, Linear
 from backhand.layers.lstm import LSTM
-from backhand.layers.lstm_cell import LSTMCell, State, with_packed_cells
+from backhand.layers.lstm_cell import LSTMCell, State
 
 __all__ = [
     "LSTM",
@@ -29,5 +29,4 @@ __all__ = [
     "sigmoid",
     "softplus",
     "tanh",
-    "with_packed_cells",
 ]

@@ -92,8 +92,8 @@ class LSTM:
                     dh_next += dh  # what was carried over
                 dh, dh_next = dh_next, dh
             g.cell.b.add_rows(db)
-            g.cell.Wh.add_outer(h[:-1], da)
-            g.cell.Wx.add_outer(rows.reshape(T, B, x.shape[-1]), da)
+            u = xp.concatenate([rows.reshape(T, B, x.shape[-1]), h[:-1]], axis=-1)
+            g.cell.W.add_outer(u, da)
             dx = (da.reshape(T * B, 4 * H) @ Wx.T).reshape(x.shape) if need_x else None
             return dx, State(dh.reshape(*lead, H), dc.reshape(*lead, H)) if state else None
 

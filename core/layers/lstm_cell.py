@@ -14,6 +14,7 @@ from backhand.kernels.matrix_product import packed, times, times_transposed
 from backhand.kernels.matrix_product.reference import Packed
 from backhand.layers.initial import Initial
 from backhand.numerics import xp_of
+from backhand.outputs import kept
 
 Model = TypeVar("Model")
 FEW_STEPS = 4  # in which packing costs more than it saves
@@ -28,14 +29,13 @@ class State(NamedTuple):
 class LSTMCell:
     """h, c, backward = cell(x, State(h_prev, c_prev)); gates [i f g o] (kernels/lstm_step).
 
-    a = x Wx + h_prev Wh + b.   x: (..., I), Wx: (I, 4*H), Wh: (H, 4*H), b: (4*H,); h, c: (..., H).
+    a = [x, h_prev] W + b.   x: (..., I), W: (I + H, 4*H), b: (4*H,); h, c: (..., H).
     Rows where ``mask`` (...), integers or booleans, is 0 keep their state, whatever x holds.
     """
 
-    Wx: Array
-    Wh: Array
+    W: Array
     b: Array
-    _ready: ClassVar[tuple[Array | Packed, Array | Packed] | None] = None  # Wx and Wh, packed
+    _packed: ClassVar[Array | Packed | None] = None
 
     @classmethod
     def create(cls, initial: Initial, inputs: int, hidden: int, forget_bias: float = 1.0) -> Self:
@@ -44,42 +44,52 @@ class LSTMCell:
         Wh = [initial.glorot(hidden, hidden) for _ in range(4)]
         b, xp = initial.zeros(4 * hidden), xp_of(Wx[0])
         b[hidden : 2 * hidden] = forget_bias
-        return cls(xp.concatenate(Wx, axis=1), xp.concatenate(Wh, axis=1), b)
+        return cls(xp.concatenate([xp.concatenate(part, axis=1) for part in (Wx, Wh)]), b)
+
+    @property
+    def Wx(self) -> Array:
+        """The rows of W that x meets, (I, 4*H)."""
+        return self.W[: len(self.W) - self.W.shape[1] // 4]
+
+    @property
+    def Wh(self) -> Array:
+        """Those that h_prev meets, (H, 4*H)."""
+        return self.W[len(self.W) - self.W.shape[1] // 4 :]
 
     def __call__(
         self, x: Array, state: State, mask: Array | None = None
     ) -> tuple[Array, Array, Callable[..., Any]]:
         h_prev, c_prev = state
-        check(
-            "LSTMCell", x=(x, "... I"), Wx=(self.Wx, "I G"), Wh=(self.Wh, "H G"),
-            h_prev=(h_prev, "... H"), c_prev=(c_prev, "... H"),
-        )  # fmt: skip
-        Wx, Wh = self._ready or (self.Wx, self.Wh)
-        a, recurrent = times(x, Wx), times(h_prev, Wh)  # (..., 4*H)
-        if a.dtype == recurrent.dtype:
-            a += recurrent  # nobody else has seen a: no third array
-        else:
-            a = a + recurrent
+        check("LSTMCell", x=(x, "... I"), h_prev=(h_prev, "... H"), c_prev=(c_prev, "... H"))
+        u = xp_of(x).concatenate([x, h_prev], axis=-1)  # (..., I + H)
+        check("LSTMCell", **{"[x, h_prev]": (u, "... I+H")}, W=(self.W, "I+H G"))
+        W = self.W if self._packed is None else self._packed
+        a, inputs = times(u, W), x.shape[-1]  # (..., 4*H)
         run = lstm_step.OP.resolve(None, a, self.b, c_prev)
+        out = None
+        if a.dtype == c_prev.dtype == self.b.dtype:
+            made = xp_of(a).empty((2, *c_prev.shape), a.dtype)
+            out = made[0], made[1], a  # the gates in its place: nobody else has seen it
         carried = None if mask is None else h_prev
-        h, c, saved = lstm_step.forward(a, c_prev, self.b, carried, mask, backend=run)
+        h, c, saved = lstm_step.forward(a, c_prev, self.b, carried, mask, out=out, backend=run)
+        h, c = kept(h), kept(c)
 
         def backward(dh: Array, dc: Array, g: Any, need_x: bool = True) -> tuple[Any, State]:
             da, dc_prev, db, d_carried = lstm_step.backward(dh, dc, saved, backend=run)
             g.b.add(db)
-            g.Wh.add_outer(h_prev, da)
-            g.Wx.add_outer(x, da)
-            dh_prev = times_transposed(da, Wh)
+            g.W.add_outer(u, da)
+            du = times_transposed(da, W)
+            dh_prev = du[..., inputs:]
             if d_carried is not None:
                 dh_prev = dh_prev + d_carried  # h_prev is used twice
-            return times_transposed(da, Wx) if need_x else None, State(dh_prev, dc_prev)
+            return du[..., :inputs] if need_x else None, State(dh_prev, dc_prev)
 
         return h, c, backward
 
     def packed(self) -> Self:
-        """The same cell with its weights as they are now, for many steps with few rows."""
+        """The same cell with W as it is now, for many steps with few rows."""
         new: Any = copy.copy(self)
-        new._ready = packed(self.Wx), packed(self.Wh)
+        new._packed = packed(self.W)
         return new  # type: ignore[no-any-return]
 
 

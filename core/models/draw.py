@@ -27,7 +27,8 @@ from typing import Any, ClassVar, Self
 from backhand._types import Array
 from backhand.distributions import latent, log_ratio
 from backhand.grads import NO_GRAD
-from backhand.layers import GaussianHead, Initial, LSTMCell, State, sigmoid, with_packed_cells
+from backhand.layers import GaussianHead, Initial, LSTMCell, State, sigmoid
+from backhand.layers.lstm_cell import with_packed_cells
 from backhand.model import (
     DEFAULT_OBJECTIVES,
     UNWEIGHTED,

@@ -43,16 +43,16 @@ class Window:
 
     def __call__(self, h: Array) -> tuple[Array, Callable[..., Array]]:
         head, back_linear = self.linear(h)  # (R, 5)
-        xp, number = xp_of(h), head.dtype.type
-        low, high = head.real < -LIMIT, head.real > LIMIT
-        low[:, :2] = high[:, :2] = False  # the centre may be anywhere
-        head = xp.where(low, number(-LIMIT), xp.where(high, number(LIMIT), head))  # (R, 5)
+        xp, clipped = xp_of(h), head.copy()
+        scales = clipped[:, 2:]  # the centre may be anywhere
+        xp.maximum(scales, -LIMIT, out=scales)
+        xp.minimum(scales, LIMIT, out=scales)
 
         def backward(d_head: Array, g: Any) -> Array:
-            inside = xp.where(low | high, number(0), d_head)  # (R, 5)
+            inside = d_head * (clipped == head)  # (R, 5)
             return back_linear(inside, g.linear)  # type: ignore[no-any-return]
 
-        return head, backward
+        return clipped, backward
 
 
 @dataclass

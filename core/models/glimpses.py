@@ -22,7 +22,8 @@ import numpy as np
 from backhand._types import Array
 from backhand.grads import NO_GRAD
 from backhand.kernels import softmax_cross_entropy
-from backhand.layers import Initial, Linear, LSTMCell, State, with_packed_cells
+from backhand.layers import Initial, Linear, LSTMCell, State
+from backhand.layers.lstm_cell import with_packed_cells
 from backhand.model import DEFAULT_OBJECTIVES, UNWEIGHTED, Batch, Bound, DataSpec, Weights
 from backhand.models.drawing import channels_first, planes
 from backhand.models.glimpse import Glimpse

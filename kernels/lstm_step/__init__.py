@@ -1,4 +1,4 @@
-"""LSTM step: everything between the two matrix products, in one pass.
+"""LSTM step: everything between two matrix products, in one pass.
 
     [i f g o] = [s s tanh s](a + b),  forget_bias added to f before its s;  s the logistic function
     c = f c_prev + i g
@@ -7,7 +7,7 @@
     dc' = dc + dh o (1 - tanh(c)^2),   dc_prev = dc' f,   db = sum over the leading axes of da
     da  = [dc' g i(1-i),  dc' c_prev f(1-f),  dc' i (1-g^2),  dh tanh(c) o(1-o)]
 
-a (..., 4H), for instance x Wx + h_prev Wh; c_prev (..., H); b (4H), or None for no bias; h, c
+a (..., 4H), for instance [x, h_prev] W; c_prev (..., H); b (4H), or None for no bias; h, c
 (..., H).  With ``mask`` (...), integers or booleans, rows where it is 0 keep c = c_prev and
 h = h_prev (..., H), which is needed then and gets a gradient; what stands in a does not matter
 there.  (Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000.)

@@ -128,7 +128,7 @@ def test_the_compiled_functions_write_into_no_copy():
 
 
 def test_outputs_of_an_lstm_are_read_only():
-    cell = LSTMCell(float32(2, 4 * H), float32(H, 4 * H), float32(4 * H))
+    cell = LSTMCell(float32(2 + H, 4 * H), float32(4 * H))
     y, c, _ = LSTM(cell)(float32(3, B, 2))
     _, c_1, _ = cell(float32(B, 2), State(c_0, c_0))
     for kept in (y, c, c_1):

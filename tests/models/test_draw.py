@@ -113,7 +113,7 @@ def test_cells_with_packed_weights_give_the_same_gradient(monkeypatch):
     monkeypatch.setattr(native, "_few", lambda x: used.append(1) or few(x))
     with blas_threads(1):
         found = gradient(model, batch)
-    assert len(used) == 6 * 8  # at each step two weights of two cells, forward and back
+    assert len(used) == 6 * 4  # at each step two cells, forward and back
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
