@@ -23,7 +23,7 @@ ROWS = 1024  # of deferred operands: more gain nothing and are only held longer
 class Accumulator:
     """Sums the gradient of one parameter in a view of the gradient vector."""
 
-    __slots__ = ("_defer", "_fresh", "_name", "_pending", "_rows", "_view")
+    __slots__ = ("_defer", "_fresh", "_given", "_name", "_pending", "_room", "_rows", "_view")
 
     def __init__(self, name: str, view: Array, defer: bool) -> None:
         self._name = name
@@ -32,6 +32,8 @@ class Accumulator:
         self._defer = defer
         self._pending: list[tuple[Array, Array]] = []  # operands of add_outer
         self._rows = 0  # of them all
+        self._room: Array | None = None  # the dy that wait, one below the other
+        self._given: Array | None = None  # the part of it that was given last
 
     @property
     def array(self) -> Array:
@@ -70,6 +72,18 @@ class Accumulator:
         d = rows.reshape(*index.shape, table.shape[1])
         embedding.add_at(table, index, d, backend=backend)
 
+    def room(self, shape: Shape, dtype: Any) -> Array | None:
+        """Where the dy of the next ``add_outer`` lies best: it need not be copied there."""
+        rows = math.prod(shape[:-1])
+        if not self._defer or shape[-1] != self._view.shape[1] or rows >= ROWS:
+            return None
+        if self._room is None or self._room.dtype != dtype or len(self._room) < ROWS + rows:
+            if self._pending:
+                return None
+            self._room = xp_of(self._view).empty((ROWS + rows, shape[-1]), dtype)
+        self._given = self._room[self._rows : self._rows + rows].reshape(shape)
+        return self._given
+
     def add_outer(self, x: Array, dy: Array) -> None:
         """+= x.T @ dy over all leading axes; where products are deferred, with others in one."""
         if (x.shape[-1], dy.shape[-1]) != self._view.shape:
@@ -79,6 +93,9 @@ class Accumulator:
         if not self._defer:
             self._product(x, dy)
             return
+        if dy is not self._given:
+            self._room = None  # not all of them lie there
+        self._given = None
         self._pending.append((as_rows(x), as_rows(dy)))
         self._rows += len(self._pending[-1][0])
         if self._rows >= ROWS:
@@ -89,10 +106,12 @@ class Accumulator:
         if not self._pending:
             return
         xs, dys = zip(*self._pending, strict=True)
+        rows, xp = self._rows, xp_of(dys[0])
         self._forget_pending()
-        xp = xp_of(dys[0])
         if len(xs) == 1:
             self._product(xs[0], dys[0])
+        elif self._room is not None:
+            self._product(xp.concatenate(xs), self._room[:rows])
         else:
             self._product(xp.concatenate(xs), xp.concatenate(dys))
 
@@ -110,6 +129,7 @@ class Accumulator:
     def _forget_pending(self) -> None:
         self._pending.clear()
         self._rows = 0
+        self._given = None
 
     def _mismatch(self, shape: Shape) -> ValueError:
         return ValueError(
@@ -242,6 +262,7 @@ class _NoGrad:
     def takes(self, dtype: Any) -> bool:
         return False
 
+    def room(self, shape: Shape, dtype: Any) -> None: ...
     def add(self, d: Array) -> None: ...
     def add_rows(self, dy: Array) -> None: ...
     def add_at(self, index: Array, rows: Array, backend: str | None = None) -> None: ...

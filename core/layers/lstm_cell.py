@@ -75,7 +75,11 @@ class LSTMCell:
         h, c = kept(h), kept(c)
 
         def backward(dh: Array, dc: Array, g: Any, need_x: bool = True) -> tuple[Any, State]:
-            da, dc_prev, db, d_carried = lstm_step.backward(dh, dc, saved, backend=run)
+            into = None
+            room = g.W.room(a.shape, a.dtype)
+            if room is not None and dh.dtype == dc.dtype == c.dtype == a.dtype:
+                into = (room, *(xp_of(c).empty_like(c) for _ in range(1 if mask is None else 2)))
+            da, dc_prev, db, d_carried = lstm_step.backward(dh, dc, saved, out=into, backend=run)
             g.b.add(db)
             g.W.add_outer(u, da)
             du = times_transposed(da, W)

@@ -149,11 +149,11 @@ class DRAW(DrawingBounds):
         def backward(
             dmean: Array, dlogvar: Array, d_encoder: State, g: Any
         ) -> tuple[Array, State, Array]:
-            """(dc, gradient of the encoder's state before, that of hd)"""
+            """(-dc, gradient of the encoder's state before, that of hd)"""
             dhe = d_encoder.h + back_posterior(dmean, dlogvar, g.posterior)  # (R, H)
             du, d_encoder = back_encoder(dhe, d_encoder.c, g.encoder)
             d_error, dhd = back_read(du[:, :end], g.read)  # (R, D), (R, H)
-            return -back_mean(d_error), d_encoder, du[:, end:] + dhd  # hd is used twice
+            return back_mean(d_error), d_encoder, du[:, end:] + dhd  # hd is used twice
 
         return q, State(he, ce), backward
 
@@ -180,8 +180,8 @@ class DRAW(DrawingBounds):
         def backward(d: Canvas, dkl: Array, g: Any) -> Canvas:
             dz, d_decoder = back_paint(d.c, d.decoder, g)
             dmean, dlogvar = back_latent(dz, dkl)
-            dc, d_encoder, dhd = back_look(dmean, dlogvar, d.encoder, g)
-            return Canvas(d.c + dc, d_encoder, State(d_decoder.h + dhd, d_decoder.c))
+            less, d_encoder, dhd = back_look(dmean, dlogvar, d.encoder, g)
+            return Canvas(d.c - less, d_encoder, State(d_decoder.h + dhd, d_decoder.c))
 
         return Step(Canvas(c, encoder, decoder), q, z, kl, backward)
 

@@ -131,6 +131,43 @@ def test_deferred_products_equal_immediate_ones(calls):
     assert np.array_equal(later.vector, before)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_gradients_written_where_there_is_room_equal_others(seed, monkeypatch):
+    monkeypatch.setattr(grads, "ROWS", 8)
+    rng = np.random.default_rng(seed)
+    g, total, placed = grads_like(affine(), defer=True), np.zeros((3, 2)), 0
+    for _ in range(30):
+        x, dy = data(*rng.integers(1, 4, rng.integers(1, 3)))
+        room = g.W.room(dy.shape, dy.dtype) if rng.random() < 0.8 else None
+        if room is not None and rng.random() < 0.9:  # else it was given in vain
+            assert room.shape == dy.shape
+            room[...] = dy
+            dy, placed = room, placed + 1
+        g.W.add_outer(x, dy)
+        total += x.reshape(-1, 3).T @ dy.reshape(-1, 2)
+    g.flush()
+    np.testing.assert_allclose(g.params["W"], total, rtol=1e-12, atol=1e-12)
+    assert placed > 0
+
+
+def test_room_is_given_where_it_saves_a_copy(monkeypatch):
+    g = grads_like(affine(), defer=True)
+    x, dy = data(4)
+    assert g.W.room((4, 3), dy.dtype) is None  # no gradient of W has three columns
+    assert g.W.room((grads.ROWS, 2), dy.dtype) is None  # it does not wait for others
+    assert grads_like(affine()).W.room(dy.shape, dy.dtype) is None
+    assert NO_GRAD.room(dy.shape, dy.dtype) is None
+    for _ in range(3):
+        room = g.W.room(dy.shape, dy.dtype)
+        room[...] = dy
+        g.W.add_outer(x, room)
+    joined = []
+    monkeypatch.setattr(grads.matrix_product, "outer", lambda x, dy, out: joined.append(dy))
+    g.flush()
+    assert joined[0].base is room.base
+    np.testing.assert_array_equal(joined[0], np.concatenate([dy, dy, dy]))
+
+
 def test_deferred_products_of_a_layer_shared_by_steps_and_others_mix():
     net = Net((affine(), affine()))
     g = grads_like(net, defer=True)
