@@ -17,8 +17,7 @@ import numpy as np
 
 import backhand as bh
 from backhand.bench.attention import filters
-from backhand.bench.harness import Case, Drawn, jax_adam
-from backhand.parts import Team
+from backhand.bench.harness import Case, Drawn, jax_adam, our_training
 
 B, A, H, Z = 100, 28, 256, 10
 D = A * A
@@ -65,28 +64,11 @@ def ours(T, read, write):
         vector = model.params.vector
         vector[...] = np.concatenate([a[name].ravel() for name in names])
         p = {name: model.params[name] for name in names}
-        team = Team(lambda: [bh.grads_like(model, defer=True)])
-        g = team.grads[0]
-        optimizer = bh.make_optimizer("adam", g.vector.size, dtype, eps=EPS)
-        index, d = np.arange(B), np.full(B, -1 / B, dtype)
-        i = -1
 
-        def work(rows, grads):
-            batch, noise = bh.Batch(x[i, rows], index[rows]), Drawn(a["eps"][i][:, None, rows])
-            bound = model.bound(batch, noise)
-            grads[0].zero()
-            bound.backward(d[rows], grads[0])
-            grads[0].flush()
-            return bound.value
+        def noise(i, rows):
+            return Drawn(a["eps"][i][:, None, rows])
 
-        def step():
-            nonlocal i
-            i = (i + 1) % BATCHES
-            values = team.run(work, B)
-            optimizer.step(vector, g.vector, LR)
-            return {"loss": -np.concatenate(values).mean(), **p}
-
-        return step
+        return our_training(model, x, noise, p, LR, EPS, defer=True)
 
     return make
 

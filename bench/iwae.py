@@ -18,8 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 import backhand as bh
-from backhand.bench.harness import Case, Drawn, jax_adam
-from backhand.parts import Team
+from backhand.bench.harness import Case, Drawn, jax_adam, our_training
 
 B, D = 20, 784
 BATCHES = 20
@@ -68,28 +67,11 @@ def ours(layers, k):
             name: part.reshape(a[name].shape)
             for name, part in zip(names(layers), np.split(vector, ends[:-1]), strict=True)
         }
-        team = Team(lambda: [bh.grads_like(model)])
-        g = team.grads[0]
-        optimizer = bh.make_optimizer("adam", g.vector.size, dtype, eps=EPS)
-        index, d = np.arange(B), np.full(B, -1 / B, dtype)
-        i = -1
 
-        def work(rows, grads):
-            eps = [a[f"eps{layer}"][i][:, rows] for layer in range(layers)]
-            bound = model.bound(bh.Batch(x[i, rows], index[rows]), Drawn(eps), k)
-            grads[0].zero()
-            bound.backward(d[rows], grads[0])
-            grads[0].flush()
-            return bound.value
+        def noise(i, rows):
+            return Drawn([a[f"eps{layer}"][i][:, rows] for layer in range(layers)])
 
-        def step():
-            nonlocal i
-            i = (i + 1) % BATCHES
-            values = team.run(work, B)
-            optimizer.step(vector, g.vector, LR)
-            return {"loss": -np.concatenate(values).mean(), **p}
-
-        return step
+        return our_training(model, x, noise, p, LR, EPS, k)
 
     return make
 

@@ -1,4 +1,4 @@
-"""Steps of the peers from a function of theirs: forward, then the gradients.
+"""Steps of a case: a training step of ours, and steps of peers from a function of theirs.
 
 Outputs are named by the dictionary that the function returns.  The cotangent of an output ``y``
 is the input ``d_y``; an output without one is not differentiated.  The gradient with respect to
@@ -10,7 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+import backhand as bh
 from backhand.bench.harness.case import Inputs, Make, Step
+from backhand.parts import Team
 
 Function = Callable[..., Mapping[str, Any]]
 
@@ -77,6 +81,37 @@ class Drawn:
 
     def normal(self, *_: Any, layer: int = 0, **__: Any) -> Any:
         return self.eps[layer]
+
+
+def our_training(
+    model: Any, x: Any, noise: Callable[[int, slice], Drawn], p: Mapping[str, Any],
+    lr: float, eps: float, k: int = 1, defer: bool = False,
+) -> Step:  # fmt: skip
+    """A step of ``bh.fit``, by parts of the batch: forward, backward, Adam.
+
+    x: (batches, B, ...), each batch in turn; noise(i, rows): of some rows of batch i; p: what is
+    shown beside the loss.
+    """
+    vector, B = model.params.vector, x.shape[1]
+    team = Team(lambda: [bh.grads_like(model, defer=defer)])
+    optimizer = bh.make_optimizer("adam", vector.size, vector.dtype, eps=eps)
+    index, d, i = np.arange(B), np.full(B, -1 / B, vector.dtype), -1
+
+    def work(rows: slice, grads: list[Any]) -> Any:
+        bound = model.bound(bh.Batch(x[i, rows], index[rows]), noise(i, rows), k)
+        grads[0].zero()
+        bound.backward(d[rows], grads[0])
+        grads[0].flush()
+        return bound.value
+
+    def step() -> Mapping[str, Any]:
+        nonlocal i
+        i = (i + 1) % len(x)
+        values = team.run(work, B)
+        optimizer.step(vector, team.grads[0].vector, lr)
+        return {"loss": -np.concatenate(values).mean(), **p}
+
+    return step
 
 
 def jax_adam(objective: Callable[..., Any], p: Any, lr: float, eps: float) -> Callable[..., Any]:
