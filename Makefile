@@ -1,6 +1,7 @@
 # make demo    train a model on real digits and look at it; make test    run every test.
 # make mutants spoil each formula and see that the checks of its op notice.
 # make sanitize run the tests of the compiled kernels under AddressSanitizer and UBSan.
+# make bench-check  is a training step much slower than it was?  On an idle machine.
 # make gates   prove the CUDA kernels without a GPU: emulator, sanitizers, NVIDIA's compiler.
 # Both create .venv on their first run.  PYTHON names another interpreter (3.11 or newer).
 
@@ -13,7 +14,7 @@ BUILD := pyproject.toml setup.py CMakeLists.txt $(shell find csrc bindings -name
 NATIVE := $(BIN)/python -c \
   'import backhand; print("compiled kernels:", backhand.backends()["native"].reason)'
 
-.PHONY: demo test mutants sanitize gates lint types clean
+.PHONY: demo test mutants sanitize gates bench-check lint types clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed-app
@@ -32,6 +33,9 @@ test: $(VENV)/installed-test
 
 mutants: $(VENV)/installed-test
 	$(BIN)/python -m tests.mutants
+
+bench-check: $(VENV)/installed-test
+	$(BIN)/python -m backhand.bench.regression results/bench/training.json
 
 sanitize: $(VENV)/installed-test
 	$(BIN)/python -m tests.sanitize
