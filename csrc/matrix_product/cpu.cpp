@@ -9,7 +9,8 @@
 
 namespace {
 
-constexpr long TERMS = 192;  // of a panel
+constexpr long TERMS = 192;  // of a panel that is made here, beside the matrix it is made of
+constexpr long PACKED_TERMS = 512;  // of one that comes ready
 constexpr long MOST_ROWS = 6;  // 12 sums, two vectors and a factor: 15 of 16 registers
 constexpr double TERM_NS = 1.0 / 40;  // for a term on one core, as the pool wants to know it
 
@@ -124,10 +125,11 @@ BH_HD void multiply(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, con
                     long m, long n, long k, long first, long last) {
     constexpr long W = WIDTH<REAL>;
     alignas(32) REAL panel[TERMS * W];
+    const long most = packed ? PACKED_TERMS : TERMS;
     for (long j = first; j < last; j += W) {
         const long columns = std::min(W, n - j);
-        for (long begin = 0; begin < k || begin == 0; begin += TERMS) {
-            const long terms = std::min(TERMS, k - begin);
+        for (long begin = 0; begin < k || begin == 0; begin += most) {
+            const long terms = std::min(most, k - begin);
             const Matrix<REAL> a{A.data + begin * A.column, A.row, A.column};
             if (packed == nullptr) pack(panel, B, begin, terms, j, columns);
             multiply_panel(out + j, a, packed ? packed + j * k + begin * W : panel, m, n, terms,

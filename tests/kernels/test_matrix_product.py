@@ -23,7 +23,7 @@ def native():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rows", [1, 2, 5, 7, 50])
 @pytest.mark.parametrize(
-    ("terms", "columns"), [(1, 1), (3, 17), (8, 16), (40, 33), (193, 5), (400, 70)]
+    ("terms", "columns"), [(1, 1), (3, 17), (8, 16), (40, 33), (193, 5), (600, 70)]
 )
 def test_products_of_a_packed_matrix(native, dtype, rows, terms, columns):
     rng = np.random.default_rng(0)
