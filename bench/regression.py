@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from backhand.bench.summary import step_name
+
 MARGIN = 1.5  # medians of two runs on a shared machine differ by up to 1.2
 Record = dict[str, Any]
 
@@ -39,7 +41,7 @@ def lost(then: Sequence[Record], now: Sequence[Record]) -> list[str]:
         raise ValueError("the report has no times of our NumPy form: leave out --quick to make it")
     words = []
     for key, gain in before.items():
-        name = f"{key[0]}, {key[1]} threads"
+        name = step_name(*key)
         if key not in after:
             words.append(f"{name}: not measured")
         elif after[key] < gain / MARGIN:
@@ -55,7 +57,8 @@ def main(report: str) -> int:
         out = Path(folder) / "now.json"
         command = [sys.executable, "-m", "backhand", "bench", *cases, "--peers", "none"]
         command += ["--rounds", "2", "--threads", ",".join(map(str, threads)), "-o", str(out)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
+            return 1  # it has said why: the machine is busy, or a case failed
         words = lost(then, json.loads(out.read_text(encoding="utf-8")))
     print("\n".join(words) or f"none of {len(cases)} cases lost more than {MARGIN} times")
     return 1 if words else 0

@@ -20,14 +20,15 @@ def summary(records: Sequence[dict[str, Any]]) -> str:
     """A table of the report's rows, and a line of where they were had."""
     lines = ["| step | ours | best peer | peer / ours | limit / ours |", "|---|---|---|---|---|"]
     for r in records:
+        name = step_name(r["case"], r["threads"])
         if "failed" in r:
-            lines.append(f"| {_step(r)} | not measured: {r['failed']} | | | |")
+            lines.append(f"| {name} | not measured: {r['failed']} | | | |")
             continue
         times = {label: found["seconds_median"] for label, found in r["implementations"].items()}
         peer = f"{_ms(times[r['best_peer']])} ({r['best_peer']})" if r["best_peer"] else ""
         ratio = f"{r['ratio_to_best_peer']:.2f}" if r["best_peer"] else ""
         ours = f"{_ms(times[r['backend']])} ({r['backend']})"
-        lines.append(f"| {_step(r)} | {ours} | {peer} | {ratio} | {r['fraction_of_limit']:.2f} |")
+        lines.append(f"| {name} | {ours} | {peer} | {ratio} | {r['fraction_of_limit']:.2f} |")
     about = records[-1]["conditions"]
     versions = ", ".join(f"{name} {v}" for name, v in about["versions"].items())
     return "\n".join(
@@ -35,9 +36,8 @@ def summary(records: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _step(r: dict[str, Any]) -> str:
-    threads = r["threads"]
-    return f"{r['case']}, {threads} thread{'s' if threads > 1 else ''}"
+def step_name(case: str, threads: int) -> str:
+    return f"{case}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _ms(seconds: float) -> str:

@@ -91,8 +91,8 @@ def parts() -> int:
     return _parts
 
 
-def blas_is_alone() -> bool:
-    """Whether BLAS was given one thread: its products are those of one core then."""
+def blas_has_one_thread() -> bool:
+    """Whether that was set here; what the environment gave it is not known."""
     return _blas == 1
 
 

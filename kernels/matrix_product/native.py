@@ -11,7 +11,7 @@ from backhand._types import Array
 from backhand.kernels.matrix_product import reference
 from backhand.kernels.matrix_product.reference import Packed, Saved, plain
 from backhand.numerics import as_rows
-from backhand.threads import FEW_ROWS, blas_is_alone
+from backhand.threads import FEW_ROWS, blas_has_one_thread
 
 _module: Any = import_module("backhand._native")
 _native = _module.matrix_product
@@ -36,7 +36,7 @@ def backward(dy: Array, saved: Saved) -> tuple[Array, Array]:
 
 
 def packed(W: Array) -> Array | Packed:
-    if not blas_is_alone():  # several threads of BLAS gain more than packing
+    if not blas_has_one_thread():  # several threads of BLAS gain more than packing
         return W
     return Packed(W, _native.pack(W, False), _native.pack(W, True))
 

@@ -18,7 +18,7 @@ def test_a_case_that_lost_its_gain_is_named():
     now = [entry("a", 1.6, 4.0), entry("b", 1.0, 4.0)]
     assert lost(then, now) == [
         "a, 2 threads: 2.50 times NumPy's speed, it was 4.00",
-        "b, 1 threads: not measured",
+        "b, 1 thread: not measured",
     ]
 
 
