@@ -250,7 +250,7 @@ def test_the_clean_copy_is_right(copy):
             ["vae[bernoulli]", "Linear"], {"vae[bernoulli]"},
         ),
         (
-            "models/draw.py", "return -back_mean(d_error)", "return back_mean(d_error)",
+            "models/draw.py", "Canvas(d.c - less", "Canvas(d.c + less",
             ["draw[no attention]", "Linear"], {"draw[no attention]"},
         ),
         (
