@@ -23,7 +23,9 @@ ROWS = 1024  # of deferred operands: more gain nothing and are only held longer
 class Accumulator:
     """Sums the gradient of one parameter in a view of the gradient vector."""
 
-    __slots__ = ("_defer", "_fresh", "_given", "_name", "_pending", "_room", "_rows", "_view")
+    __slots__ = (
+        "_bias", "_defer", "_fresh", "_given", "_name", "_pending", "_room", "_rows", "_view",
+    )  # fmt: skip
 
     def __init__(self, name: str, view: Array, defer: bool) -> None:
         self._name = name
@@ -32,6 +34,7 @@ class Accumulator:
         self._defer = defer
         self._pending: list[tuple[Array, Array]] = []  # operands of add_outer
         self._rows = 0  # of them all
+        self._bias: Accumulator | None = None  # that waits with them
         self._room: Array | None = None  # the dy that wait, one below the other
         self._given: Array | None = None  # the part of it that was given last
 
@@ -84,12 +87,16 @@ class Accumulator:
         self._given = self._room[self._rows : self._rows + rows].reshape(shape)
         return self._given
 
-    def add_outer(self, x: Array, dy: Array) -> None:
-        """+= x.T @ dy over all leading axes; where products are deferred, with others in one."""
+    def add_outer(self, x: Array, dy: Array, bias: Accumulator | None = None) -> None:
+        """+= x.T @ dy over all leading axes; where products are deferred, with others in one.
+
+        bias: always the same one for this parameter, or None; it gets the sum of the dy.
+        """
         if (x.shape[-1], dy.shape[-1]) != self._view.shape:
             raise self._mismatch((x.shape[-1], dy.shape[-1]))
         if x.shape[:-1] != dy.shape[:-1]:
             raise ValueError(f"{self._name}: add_outer of x {x.shape} and dy {dy.shape}")
+        self._bias = bias
         if not self._defer:
             self._product(x, dy)
             return
@@ -143,6 +150,8 @@ class Accumulator:
             self._fresh = False
         else:
             self.add(as_rows(x).T @ as_rows(dy))
+        if self._bias is not None:
+            self._bias.add_rows(dy)
 
 
 class Twin:
@@ -266,7 +275,7 @@ class _NoGrad:
     def add(self, d: Array) -> None: ...
     def add_rows(self, dy: Array) -> None: ...
     def add_at(self, index: Array, rows: Array, backend: str | None = None) -> None: ...
-    def add_outer(self, x: Array, dy: Array) -> None: ...
+    def add_outer(self, x: Array, dy: Array, bias: object = None) -> None: ...
     def flush(self) -> None: ...
     def zero(self) -> None: ...
 

@@ -23,14 +23,10 @@ def affine(x: Array, W: Array, b: Array, activation: str) -> tuple[Array, Backwa
         if g.W.takes(dy.dtype) and g.b.takes(dy.dtype):  # written where they belong
             dW, db = g.W.claim(), g.b.claim()
             return dense.backward(dy, saved, dW=dW, db=db, need_x=need_x, backend=run)[0]
-        if activation == "identity":
-            da = dy
-            g.b.add_rows(dy)
-        else:
-            inner = Saved(saved.y, activation, True)
-            da, sums = bias_activation.backward(dy, inner, backend=run)
-            g.b.add(sums)
-        g.W.add_outer(x, da)
+        da = dy
+        if activation != "identity":
+            da, _ = bias_activation.backward(dy, Saved(saved.y, activation, False), backend=run)
+        g.W.add_outer(x, da, g.b)
         return matrix_product.times_transposed(da, W, backend=run) if need_x else None
 
     return y, backward

@@ -60,29 +60,39 @@ class LSTMCell:
         self, x: Array, state: State, mask: Array | None = None
     ) -> tuple[Array, Array, Callable[..., Any]]:
         h_prev, c_prev = state
-        check("LSTMCell", x=(x, "... I"), h_prev=(h_prev, "... H"), c_prev=(c_prev, "... H"))
-        u = xp_of(x).concatenate([x, h_prev], axis=-1)  # (..., I + H)
-        check("LSTMCell", **{"[x, h_prev]": (u, "... I+H")}, W=(self.W, "I+H G"))
-        W = self.W if self._packed is None else self._packed
-        a, inputs = times(u, W), x.shape[-1]  # (..., 4*H)
-        run = lstm_step.OP.resolve(None, a, self.b, c_prev)
+        arrays = {"x": (x, "... I"), "h_prev": (h_prev, "... H"), "c_prev": (c_prev, "... H")}
+        if mask is not None:
+            arrays["mask"] = mask, "int ..."
+        sizes = check("LSTMCell", **arrays, W=(self.W, "I+H G"), b=(self.b, "G"))
+        inputs, H = sizes["I"], sizes["H"]
+        if self.W.shape != (inputs + H, 4 * H):
+            raise ValueError(
+                f"LSTMCell: W must have shape (I+H, 4*H) with I = {inputs} (from x) and H = {H} "
+                f"(from h_prev), got {self.W.shape}"
+            )
+        xp, W = xp_of(x), self.W if self._packed is None else self._packed
+        u = xp.concatenate([x, h_prev], axis=-1)  # (..., I + H)
+        run = lstm_step.OP.resolve(None, u, self.W, self.b, c_prev)
+        a = times(u, W, backend=run)  # (..., 4*H)
         out = None
         if a.dtype == c_prev.dtype == self.b.dtype:
-            made = xp_of(a).empty((2, *c_prev.shape), a.dtype)
+            made = xp.empty((2, *c_prev.shape), a.dtype)
             out = made[0], made[1], a  # the gates in its place: nobody else has seen it
+        step = lstm_step.OP.implementation(run)  # its arguments were checked above, or made here
         carried = None if mask is None else h_prev
-        h, c, saved = lstm_step.forward(a, c_prev, self.b, carried, mask, out=out, backend=run)
+        h, c, saved = step.forward(a, c_prev, self.b, carried, mask, 0.0, out)
         h, c = kept(h), kept(c)
 
         def backward(dh: Array, dc: Array, g: Any, need_x: bool = True) -> tuple[Any, State]:
+            check("LSTMCell", c=(c, "... H"), dh=(dh, "... H"), dc=(dc, "... H"))
             into = None
             room = g.W.room(a.shape, a.dtype)
             if room is not None and dh.dtype == dc.dtype == c.dtype == a.dtype:
-                into = (room, *(xp_of(c).empty_like(c) for _ in range(1 if mask is None else 2)))
-            da, dc_prev, db, d_carried = lstm_step.backward(dh, dc, saved, out=into, backend=run)
+                into = (room, *(xp.empty_like(c) for _ in range(1 if mask is None else 2)))
+            da, dc_prev, db, d_carried = step.backward(dh, dc, saved, into)
             g.b.add(db)
             g.W.add_outer(u, da)
-            du = times_transposed(da, W)
+            du = times_transposed(da, W, backend=run)
             dh_prev = du[..., inputs:]
             if d_carried is not None:
                 dh_prev = dh_prev + d_carried  # h_prev is used twice

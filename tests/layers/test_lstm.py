@@ -240,7 +240,7 @@ def test_wrong_arguments_are_named():
         lstm(x[:0])
     with pytest.raises(TypeError, match="never casts silently"):
         lstm(x.astype(np.float32))
-    with pytest.raises(ValueError, match=r"LSTMCell: W must have shape \(I\+H, G\) with"):
+    with pytest.raises(ValueError, match=r"LSTMCell: W must have shape \(I\+H, 4\*H\) with"):
         lstm.cell(x[0][:, :2], state)
 
 
