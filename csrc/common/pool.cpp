@@ -34,19 +34,28 @@ struct Job {
 
     const int chunks;
     const std::function<void(int)>& run;  // lives until every chunk is done, not longer
-    std::atomic<int> next{0}, done{0};
+    std::atomic<int> taken{0}, from_the_end{0}, done{0};
     std::atomic<bool> failed{false};
     std::exception_ptr error;  // the first one; read when every chunk is done
 
-    void take() {
-        for (int c = next.fetch_add(1); c < chunks; c = next.fetch_add(1)) {
-            try {
-                run(c);
-            } catch (...) {
-                if (!failed.exchange(true)) error = std::current_exception();
-            }
-            done.fetch_add(1);
+    // The caller begins in front and the others at the end, in every job: what a core finds in
+    // its cache are the parts of the last job that it gets again.
+    void take_in_front() {
+        for (int c = 0; taken.fetch_add(1) < chunks; ++c) run_chunk(c);
+    }
+
+    void take_at_the_end() {
+        while (taken.fetch_add(1) < chunks) run_chunk(chunks - 1 - from_the_end.fetch_add(1));
+    }
+
+private:
+    void run_chunk(int c) {
+        try {
+            run(c);
+        } catch (...) {
+            if (!failed.exchange(true)) error = std::current_exception();
         }
+        done.fetch_add(1);
     }
 };
 
@@ -74,7 +83,7 @@ public:
                 job = current;
             }
             if (job == nullptr) return;
-            job->take();
+            job->take_at_the_end();
         }
     }
 
@@ -107,7 +116,7 @@ public:
     void run(int chunks, const std::function<void(int)>& run) {
         const auto job = std::make_shared<Job>(chunks, run);
         board->post(job);
-        job->take();
+        job->take_in_front();
         while (job->done.load() < chunks) std::this_thread::yield();
         if (job->failed.load()) std::rethrow_exception(job->error);
     }
