@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from backhand._types import Array
 from backhand.kernels import importance_weights
-from backhand.numerics import xp_of
+from backhand.numerics import mean_of_samples, xp_of
 
 
 class Seeds(NamedTuple):
@@ -46,7 +46,7 @@ class Mixing(NamedTuple):
 
 def elbo(log_w: Array, mixing: Mixing) -> tuple[Array, Seeds]:
     seed = xp_of(log_w).full(log_w.shape, 1 / len(log_w), log_w.real.dtype)
-    return log_w.mean(axis=0), Seeds(seed, seed)
+    return mean_of_samples(log_w), Seeds(seed, seed)
 
 
 def iwae(log_w: Array, mixing: Mixing) -> tuple[Array, Seeds]:
@@ -71,7 +71,7 @@ def miwae(log_w: Array, mixing: Mixing) -> tuple[Array, Seeds]:
     groups = log_w.reshape(M, K // M, B).swapaxes(0, 1).reshape(K // M, M * B)
     bound, w = _normalised(groups)  # (M * B,), (K / M, M * B)
     seed = w.reshape(K // M, M, B).swapaxes(0, 1).reshape(K, B) / M
-    return bound.reshape(M, B).mean(axis=0), Seeds(seed, seed)
+    return mean_of_samples(bound.reshape(M, B)), Seeds(seed, seed)
 
 
 def piwae(log_w: Array, mixing: Mixing) -> tuple[Array, Seeds]:
@@ -83,7 +83,7 @@ def ciwae(log_w: Array, mixing: Mixing) -> tuple[Array, Seeds]:
     bound, w = _normalised(log_w)
     beta = mixing.beta
     seed = beta / len(log_w) + (1 - beta) * w
-    return beta * log_w.mean(axis=0) + (1 - beta) * bound, Seeds(seed, seed)
+    return beta * mean_of_samples(log_w) + (1 - beta) * bound, Seeds(seed, seed)
 
 
 ESTIMATORS: dict[str, Callable[[Array, Mixing], tuple[Array, Seeds]]] = {

@@ -47,7 +47,8 @@ class Team:
         try:
             results = [work(cuts[0], self._grads[0])]
         finally:
-            wait(others)  # nobody writes any more, whatever happened
+            if others:
+                wait(others)  # nobody writes any more, whatever happened
         results += [other.result() for other in others]
         for more in self._grads[1:count]:
             for total, g in zip(self._grads[0], more, strict=True):

@@ -18,7 +18,7 @@ from backhand.grads import NO_GRAD
 from backhand.model import DEFAULT_OBJECTIVES, UNWEIGHTED, Batch, Bound, Weights
 from backhand.models.layered import Layered, LayeredConfig
 from backhand.noise import Noise
-from backhand.numerics import xp_of
+from backhand.numerics import mean_of_samples, xp_of
 
 
 @dataclass(frozen=True)
@@ -88,5 +88,5 @@ class IWAE(Layered):
             else:
                 back_q(dz, -weights.kl * phi, g.recognition)
 
-        terms = {"likelihood": logp_data.mean(axis=0), "kl": kl.mean(axis=0)}
+        terms = {"likelihood": mean_of_samples(logp_data), "kl": mean_of_samples(kl)}
         return Bound(value, terms, objective, backward, elbo=terms["likelihood"] - terms["kl"])
