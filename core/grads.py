@@ -186,6 +186,7 @@ class Grads:
         self.params = Params(vector, table)
         self._leaves: list[Accumulator] = []
         self._twin = self._build(tree, "", defer)
+        self.__dict__.update(vars(self._twin))  # at hand: time loops ask for them thousands of times
 
     @property
     def vector(self) -> Array:
@@ -204,11 +205,6 @@ class Grads:
         """Forget everything that was added; the next additions start from zero."""
         for leaf in self._leaves:
             leaf.forget()
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # what copy and NumPy look for is no parameter
-            raise AttributeError(name)
-        return getattr(self.__dict__["_twin"], name)
 
     def __getitem__(self, i: int) -> Any:
         return self._twin[i]

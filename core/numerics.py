@@ -58,7 +58,8 @@ def sum_samples(x: Array, ndim: int) -> Array:
 
 def mean_of_samples(x: Array) -> Array:
     """The mean over the axis in front; for few numbers in a third of the time of NumPy's own."""
-    return x[0] if len(x) == 1 else x.sum(axis=0) / len(x)
+    mean: Array = x[0] if len(x) == 1 else x.sum(axis=0) / len(x)
+    return mean
 
 
 def magnitude(x: Array) -> Array:

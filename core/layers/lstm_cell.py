@@ -85,10 +85,12 @@ class LSTMCell:
 
         def backward(dh: Array, dc: Array, g: Any, need_x: bool = True) -> tuple[Any, State]:
             check("LSTMCell", c=(c, "... H"), dh=(dh, "... H"), dc=(dc, "... H"))
-            into = None
+            into: tuple[Array, ...] | None = None
             room = g.W.room(a.shape, a.dtype)
             if room is not None and dh.dtype == dc.dtype == c.dtype == a.dtype:
-                into = (room, *(xp.empty_like(c) for _ in range(1 if mask is None else 2)))
+                into = room, xp.empty(c.shape, c.dtype)
+                if mask is not None:
+                    into = *into, xp.empty(c.shape, c.dtype)
             da, dc_prev, db, d_carried = step.backward(dh, dc, saved, into)
             g.b.add(db)
             g.W.add_outer(u, da)
