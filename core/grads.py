@@ -186,7 +186,9 @@ class Grads:
         self.params = Params(vector, table)
         self._leaves: list[Accumulator] = []
         self._twin = self._build(tree, "", defer)
-        self.__dict__.update(vars(self._twin))  # at hand: time loops ask for them thousands of times
+        self.__dict__.update(
+            vars(self._twin)
+        )  # at hand: time loops ask for them thousands of times
 
     @property
     def vector(self) -> Array:
