@@ -19,6 +19,7 @@ from backhand.config import DataConfig, TrainConfig
 from backhand.data import Data, Split, batch_at, batch_of, batches, steps_per_epoch
 from backhand.device import host_backend, placed, to_device, to_host
 from backhand.grads import NO_GRAD, grads_like
+from backhand.memory import kept_memory
 from backhand.model import Model, Weights
 from backhand.models import check_labels, model_class, model_name
 from backhand.noise import Noise
@@ -95,6 +96,7 @@ def fit(
                 training_threads(config.threads, size, config.k, chain, divisible)
             )
         settings.enter_context(host_backend(config.backend))
+        settings.enter_context(kept_memory())
         if run is not None:
             settings.enter_context(run.locked())
             run.go_on_with(config)

@@ -14,6 +14,7 @@ import numpy as np
 
 import backhand as bh
 from backhand.bench.harness.case import Inputs, Make, Step
+from backhand.memory import keep_memory
 from backhand.parts import Team
 
 Function = Callable[..., Mapping[str, Any]]
@@ -87,11 +88,12 @@ def our_training(
     model: Any, x: Any, noise: Callable[[int, slice], Drawn], p: Mapping[str, Any],
     lr: float, eps: float, k: int = 1, defer: bool = False,
 ) -> Step:  # fmt: skip
-    """A step of ``bh.fit``, by parts of the batch: forward, backward, Adam.
+    """A step of ``bh.fit``, by parts, with kept memory: forward, backward, Adam.
 
     x: (batches, B, ...), each batch in turn; noise(i, rows): of some rows of batch i; p: what is
     shown beside the loss.
     """
+    keep_memory()
     vector, B = model.params.vector, x.shape[1]
     team = Team(lambda: [bh.grads_like(model, defer=defer)])
     optimizer = bh.make_optimizer("adam", vector.size, vector.dtype, eps=eps)
