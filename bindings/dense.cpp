@@ -22,9 +22,8 @@ Out<REAL> forward(const In<REAL>& x, const In<REAL>& W, const In<REAL>& b, int f
     REAL* out = y.mutable_data();
     {
         py::gil_scoped_release released;
-        const Scratch<REAL> a(new REAL[in.rows * w.columns]);
-        matrix_product(a.get(), in.matrix(), w.matrix(), in.rows, w.columns, in.columns);
-        bias_activation_forward(out, a.get(), bias.data, in.rows, w.columns, Activation(f));
+        matrix_product(out, in.matrix(), w.matrix(), in.rows, w.columns, in.columns);
+        bias_activation_forward(out, out, bias.data, in.rows, w.columns, Activation(f));
     }
     return y;
 }
@@ -59,10 +58,11 @@ py::tuple backward(const In<REAL>& dy, const In<REAL>& x, const In<REAL>& W, con
     }
     {
         py::gil_scoped_release released;
-        const Scratch<REAL> made(new REAL[out.rows * out.columns]);
+        const bool linear = Activation(f) == IDENTITY;  // da is dy
+        const Scratch<REAL> made(linear ? nullptr : new REAL[out.rows * out.columns]);
         bias_activation_backward(made.get(), for_b, d.data, out.data, out.rows, out.columns,
                                  Activation(f));
-        const Matrix<REAL> da{made.get(), out.columns, 1};
+        const Matrix<REAL> da = linear ? d.matrix() : Matrix<REAL>{made.get(), out.columns, 1};
         matrix_product(for_W, in.transposed(), da, in.columns, out.columns, in.rows);
         if (to_x != nullptr)
             matrix_product(to_x, da, w.transposed(), in.rows, in.columns, out.columns);

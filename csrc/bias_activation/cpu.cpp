@@ -16,6 +16,12 @@ BH_HD void forward_body(REAL* BH_RESTRICT y, const REAL* BH_RESTRICT a, const RE
 }
 
 template <Activation F, typename REAL>
+BH_HD void in_place_body(REAL* BH_RESTRICT y, const REAL* BH_RESTRICT b, long rows, long cols) {
+    for (long r = 0; r < rows; ++r, y += cols)
+        for (long i = 0; i < cols; ++i) y[i] = activation<F>(y[i] + b[i]);  // SIMD [bias_activation.1]
+}
+
+template <Activation F, typename REAL>
 BH_HD void forward_flat_body(REAL* BH_RESTRICT y, const REAL* BH_RESTRICT a, long n) {
     for (long i = 0; i < n; ++i) y[i] = activation<F>(a[i]);  // SIMD
 }
@@ -31,6 +37,11 @@ BH_HD void backward_body(REAL* BH_RESTRICT da, REAL* BH_RESTRICT db, const REAL*
     }
 }
 
+template <typename REAL>
+BH_HD void add_body(REAL* BH_RESTRICT db, const REAL* BH_RESTRICT dy, long cols) {
+    for (long i = 0; i < cols; ++i) db[i] += dy[i];  // SIMD [bias_activation.4]
+}
+
 template <Activation F, typename REAL>
 BH_HD void backward_flat_body(REAL* BH_RESTRICT da, const REAL* BH_RESTRICT dy,
                               const REAL* BH_RESTRICT y, long n) {
@@ -42,6 +53,10 @@ BH_HD void backward_flat_body(REAL* BH_RESTRICT da, const REAL* BH_RESTRICT dy,
                                 long cols) {                                                      \
         BH_WITH_ACTIVATION(f, forward_body<F>(y, a, b, rows, cols))                               \
     }                                                                                             \
+    BH_CLONES void in_place_rows(Activation f, REAL* y, const REAL* b, long rows, long cols) {    \
+        BH_WITH_ACTIVATION(f, in_place_body<F>(y, b, rows, cols))                                 \
+    }                                                                                             \
+    BH_CLONES void add_row(REAL* db, const REAL* dy, long cols) { add_body(db, dy, cols); }       \
     BH_CLONES void forward_flat(Activation f, REAL* y, const REAL* a, long n) {                   \
         BH_WITH_ACTIVATION(f, forward_flat_body<F>(y, a, n))                                      \
     }                                                                                             \
@@ -67,6 +82,8 @@ void bias_activation_forward(REAL* y, const REAL* a, const REAL* b, long rows, l
         const long at = begin * cols;
         if (b == nullptr)
             forward_flat(f, y + at, a + at, (end - begin) * cols);
+        else if (y == a)
+            in_place_rows(f, y + at, b, end - begin, cols);
         else
             forward_rows(f, y + at, a + at, b, end - begin, cols);
     });
@@ -83,8 +100,12 @@ void bias_activation_backward(REAL* da, REAL* db, const REAL* dy, const REAL* y,
             return backward_flat(f, da + at, dy + at, y + at, (end - begin) * cols);
         }
         BhRowSums<REAL> rows_of_db(cols);
-        for (long at = begin * cols; at < end * cols; at += cols)
-            backward_row(f, da + at, rows_of_db.row(), dy + at, y + at, cols);
+        for (long at = begin * cols; at < end * cols; at += cols) {
+            if (da == nullptr)
+                add_row(rows_of_db.row(), dy + at, cols);
+            else
+                backward_row(f, da + at, rows_of_db.row(), dy + at, y + at, cols);
+        }
         rows_of_db.add_to(sums[chunk].data());
     });
     if (db == nullptr) return;
