@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backhand.kernels import dense
+from backhand.kernels import bias_activation, dense
 from tests.kernels import harness
 
 BACKENDS = harness.on_host(dense.OP)
@@ -43,3 +43,17 @@ def test_arrays_that_cannot_take_a_gradient_are_refused(layer, given, message):
     _, saved = dense.forward(x, W, b, "tanh")
     with pytest.raises(ValueError, match=message):
         dense.backward(dy, saved, **given)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("activation", bias_activation.ACTIVATIONS)
+def test_a_layer_is_its_product_and_bias_activation(layer, backend, activation):
+    """The compiled form has both in place, in loops of their own."""
+    harness.needs(backend)
+    x, W, b, dy = layer
+    right, inner = bias_activation.forward(x @ W, b, activation, backend="numpy")
+    y, saved = dense.forward(x, W, b, activation, backend=backend)
+    np.testing.assert_allclose(y, right, rtol=1e-12)
+    _, _, db = dense.backward(dy, saved, backend=backend)
+    _, right_db = bias_activation.backward(dy, inner, backend="numpy")
+    np.testing.assert_allclose(db, right_db, rtol=1e-12)
