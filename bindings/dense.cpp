@@ -1,7 +1,6 @@
-// A layer in two calls: its products, bias and activation between them.
-#include <memory>
+// Stacks of layers in two calls: products, bias and activation of them all.
+#include "dense/dense.h"
 
-#include "bias_activation/bias_activation.h"
 #include "bindings.h"
 #include "rows.h"
 
@@ -9,75 +8,98 @@ namespace py = pybind11;
 
 namespace {
 
-template <typename REAL>
-using Scratch = std::unique_ptr<REAL[]>;
+template <typename T>
+using List = std::vector<T>;
 
-// f(x W + b); x (..., I), W (I, O), b (O)
+// As many of each.
+template <typename... LISTS>
+void must_match(size_t layers, const LISTS&... lists) {
+    (must_agree(long(layers), long(lists.size())), ...);
+}
+
+// The usual calls are checked here alone (kernels/dense/__init__.py).
+inline void must_be(const py::array& x, const Shape& shape) {
+    if (shape_of(x) != shape) throw py::value_error("dense: a shape does not fit");
+}
+
+inline void must_have_axes(const py::array& x) {
+    if (x.ndim() == 0) throw py::value_error("dense: an array without axes");
+}
+
+inline long columns_of(const py::array& x) {
+    must_have_axes(x);
+    return long(x.shape(x.ndim() - 1));
+}
+
+// y of each layer, f(x W + b), where x is the y before; x (..., I), W (I, O), b (O,)
 template <typename REAL>
-Out<REAL> forward(const In<REAL>& x, const In<REAL>& W, const In<REAL>& b, int f) {
-    const Rows<REAL> in(x), w(W), bias(b);
-    must_agree(in.columns, w.rows);
-    must_agree(bias.columns, w.columns);
-    Out<REAL> y = with_columns(x, w.columns);
-    REAL* out = y.mutable_data();
-    {
-        py::gil_scoped_release released;
-        matrix_product(out, in.matrix(), w.matrix(), in.rows, w.columns, in.columns);
-        bias_activation_forward(out, out, bias.data, in.rows, w.columns, Activation(f));
+List<Out<REAL>> forward(const In<REAL>& x, const List<In<REAL>>& Ws, const List<In<REAL>>& bs,
+                        const List<int>& fs) {
+    if (Ws.empty()) throw py::value_error("dense: no layers");
+    must_match(Ws.size(), bs, fs);
+    must_have_axes(x);
+    List<Out<REAL>> ys;
+    List<Layer<REAL>> layers;
+    Shape shape = shape_of(x);
+    for (size_t i = 0; i < Ws.size(); ++i) {
+        const long inputs = long(shape.back()), outputs = columns_of(Ws[i]);
+        must_be(Ws[i], {inputs, outputs});
+        must_be(bs[i], {outputs});
+        shape.back() = outputs;
+        ys.emplace_back(shape);
+        layers.push_back({Ws[i].data(), bs[i].data(), ys[i].mutable_data(), inputs, outputs,
+                          Activation(fs[i])});
     }
-    return y;
+    const long rows = Rows<REAL>(x).rows;
+    py::gil_scoped_release released;
+    dense_forward(x.data(), rows, layers);
+    return ys;
 }
 
-// The array that is given, or a new one.
+// dx or None; dWs and dbs are written.
 template <typename REAL>
-Out<REAL> or_new(std::optional<Out<REAL>>& given, Shape shape) {
-    return given ? *given : Out<REAL>(shape);
-}
-
-// (dx or None, dW, db), the latter two written into what is given for them.
-template <typename REAL>
-py::tuple backward(const In<REAL>& dy, const In<REAL>& x, const In<REAL>& W, const In<REAL>& y,
-                   int f, std::optional<Out<REAL>>& dW, std::optional<Out<REAL>>& db, bool need_x) {
-    const Rows<REAL> in(x), w(W), out(y), d(dy);
-    must_agree(in.columns, w.rows);
-    must_agree(out.columns, w.columns);
-    must_agree(in.rows, out.rows);
-    must_agree(d.rows, out.rows);
-    must_agree(d.columns, out.columns);
-    Out<REAL> to_W = or_new(dW, {w.rows, w.columns}), to_b = or_new(db, {w.columns});
-    const Rows<REAL> shape_W(to_W), shape_b(to_b);
-    must_agree(shape_W.rows, w.rows);
-    must_agree(shape_W.columns, w.columns);
-    must_agree(shape_b.columns, w.columns);
+py::object backward(const In<REAL>& dy, const In<REAL>& x, const List<In<REAL>>& Ws,
+                    const List<In<REAL>>& ys, const List<int>& fs, List<Out<REAL>>& dWs,
+                    List<Out<REAL>>& dbs, bool need_x) {
+    if (Ws.empty()) throw py::value_error("dense: no layers");
+    must_match(Ws.size(), ys, fs, dWs, dbs);
+    must_have_axes(x);
+    List<LayerBack<REAL>> layers;
+    Shape shape = shape_of(x);
+    for (size_t i = 0; i < Ws.size(); ++i) {
+        const long inputs = long(shape.back()), outputs = columns_of(Ws[i]);
+        must_be(Ws[i], {inputs, outputs});
+        must_be(dWs[i], {inputs, outputs});
+        must_be(dbs[i], {outputs});
+        shape.back() = outputs;
+        must_be(ys[i], shape);
+        layers.push_back({Ws[i].data(), i > 0 ? ys[i - 1].data() : x.data(), ys[i].data(),
+                          dWs[i].mutable_data(), dbs[i].mutable_data(), inputs, outputs,
+                          Activation(fs[i])});
+    }
+    must_be(dy, shape);
     py::object dx = py::none();
-    REAL *to_x = nullptr, *for_W = to_W.mutable_data(), *for_b = to_b.mutable_data();
+    REAL* to_x = nullptr;
     if (need_x) {
         Out<REAL> made(shape_of(x));
         to_x = made.mutable_data();
         dx = made;
     }
-    {
-        py::gil_scoped_release released;
-        const bool linear = Activation(f) == IDENTITY;  // da is dy
-        const Scratch<REAL> made(linear ? nullptr : new REAL[out.rows * out.columns]);
-        bias_activation_backward(made.get(), for_b, d.data, out.data, out.rows, out.columns,
-                                 Activation(f));
-        const Matrix<REAL> da = linear ? d.matrix() : Matrix<REAL>{made.get(), out.columns, 1};
-        matrix_product(for_W, in.transposed(), da, in.columns, out.columns, in.rows);
-        if (to_x != nullptr)
-            matrix_product(to_x, da, w.transposed(), in.rows, in.columns, out.columns);
-    }
-    return py::make_tuple(dx, to_W, to_b);
+    const long rows = Rows<REAL>(x).rows;
+    py::gil_scoped_release released;
+    dense_backward(to_x, dy.data(), rows, layers);
+    return dx;
 }
 
 }  // namespace
 
 BH_BINDING(dense) {
-    module.def("forward", &forward<float>);
-    module.def("forward", &forward<double>);
-    const auto written = py::arg().noconvert().none();
-    module.def("backward", &backward<float>, py::arg(), py::arg(), py::arg(), py::arg(), py::arg(),
-               written, written, py::arg());
-    module.def("backward", &backward<double>, py::arg(), py::arg(), py::arg(), py::arg(), py::arg(),
-               written, written, py::arg());
+    const auto as_it_is = py::arg().noconvert();
+    const auto any = py::arg();
+    module.def("forward", &forward<float>, as_it_is, as_it_is, as_it_is, any);
+    module.def("forward", &forward<double>, as_it_is, as_it_is, as_it_is, any);
+    module.def("backward", &backward<float>, as_it_is, as_it_is, as_it_is, as_it_is, any, as_it_is,
+               as_it_is, any);
+    module.def("backward", &backward<double>, as_it_is, as_it_is, as_it_is, as_it_is, any,
+               as_it_is, as_it_is, any);
 }

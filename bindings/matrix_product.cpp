@@ -14,7 +14,7 @@ Out<REAL> times(const In<REAL>& x, const In<REAL>& W) {
     REAL* out = y.mutable_data();
     {
         py::gil_scoped_release released;
-        matrix_product(out, a.matrix(), b.matrix(), a.rows, b.columns, a.columns);
+        matrix_product<REAL>({out, a.matrix(), b.matrix(), a.rows, b.columns, a.columns});
     }
     return y;
 }
@@ -28,7 +28,7 @@ Out<REAL> times_transposed(const In<REAL>& dy, const In<REAL>& W) {
     REAL* out = dx.mutable_data();
     {
         py::gil_scoped_release released;
-        matrix_product(out, a.matrix(), b.transposed(), a.rows, b.rows, a.columns);
+        matrix_product<REAL>({out, a.matrix(), b.transposed(), a.rows, b.rows, a.columns});
     }
     return dx;
 }
@@ -42,7 +42,7 @@ void outer(const In<REAL>& x, const In<REAL>& dy, Out<REAL>& out) {
     must_agree(b.columns, c.columns);
     REAL* to = out.mutable_data();
     py::gil_scoped_release released;
-    matrix_product(to, a.transposed(), b.matrix(), a.columns, b.columns, a.rows);
+    matrix_product<REAL>({to, a.transposed(), b.matrix(), a.columns, b.columns, a.rows});
 }
 
 // The panels of W, or of its transpose.
@@ -68,7 +68,7 @@ Out<REAL> times_packed(const In<REAL>& x, const In<REAL>& panels, long columns) 
     REAL* out = y.mutable_data();
     {
         py::gil_scoped_release released;
-        matrix_product_packed(out, a.matrix(), panels.data(), a.rows, columns, a.columns);
+        matrix_product<REAL>({out, a.matrix(), {}, a.rows, columns, a.columns}, panels.data());
     }
     return y;
 }

@@ -24,9 +24,13 @@ inline void must_agree(long a, long b) {
                                     std::to_string(b) + " must agree");
 }
 
-template <typename REAL>
-Out<REAL> with_columns(const In<REAL>& x, long columns) {
+inline Shape shape_with(const pybind11::array& x, long columns) {
     Shape shape = shape_of(x);
     shape.back() = columns;
-    return Out<REAL>(shape);
+    return shape;
+}
+
+template <typename REAL>
+Out<REAL> with_columns(const In<REAL>& x, long columns) {
+    return Out<REAL>(shape_with(x, columns));
 }

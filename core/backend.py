@@ -206,6 +206,13 @@ class Op:
             return module  # the usual calls, in a third of the time
         return self.implementation(self.resolve(backend, *arrays))
 
+    def compiled(self, backend: str | None) -> ModuleType | None:
+        """The native module where it would run on the host, for a call that checks in C++."""
+        name = backend
+        if name is None and _asked_for.get() is None and _environment is None:
+            name = self._best
+        return self._loaded.get("native") if name == "native" else None
+
     def _find_best(self) -> str:
         self._best = self.best()
         return self._best

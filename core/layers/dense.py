@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Self
+from typing import Self
 
 from backhand._types import Array
 from backhand.layers.initial import Initial
@@ -25,7 +25,8 @@ class Dense:
         return cls(initial.glorot(inputs, outputs), initial.zeros(outputs), activation)
 
     def __call__(self, x: Array) -> tuple[Array, Backward]:
-        return affine(x, self.W, self.b, self.activation)
+        y, backward = affine(x, (self,))
+        return y, lambda dy, g, need_x=True: backward(dy, (g,), need_x)
 
 
 @dataclass
@@ -40,14 +41,7 @@ class MLP:
         return cls(tuple(Dense.create(initial, i, o, activation) for i, o in pairs))
 
     def __call__(self, x: Array) -> tuple[Array, Backward]:
-        backs: list[Backward] = []
-        for layer in self.layers:
-            x, back = layer(x)
-            backs.append(back)
-
-        def backward(dy: Array, g: Any, need_x: bool = True) -> Array | None:
-            for i in reversed(range(len(backs))):
-                dy = backs[i](dy, g.layers[i], need_x=need_x or i > 0)
-            return dy
-
-        return x, backward
+        if not self.layers:
+            return x, lambda dy, g, need_x=True: dy
+        y, backward = affine(x, self.layers)
+        return y, lambda dy, g, need_x=True: backward(dy, g.layers, need_x)

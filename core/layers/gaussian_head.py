@@ -32,8 +32,17 @@ class GaussianHead:
         return cls(Linear(xp.concatenate(W, axis=1), initial.zeros(2 * outputs)), bound)
 
     def __call__(self, x: Array) -> tuple[Gaussian, Callable[..., Any]]:
-        xp = xp_of(x)
         y, back_linear = self.linear(x)
+        q, back_split = self.split(y)
+
+        def backward(dmean: Array, dlogvar: Array, g: Any, need_x: bool = True) -> Any:
+            return back_linear(back_split(dmean, dlogvar), g.linear, need_x=need_x)
+
+        return q, backward
+
+    def split(self, y: Array) -> tuple[Gaussian, Callable[[Array, Array], Array]]:
+        """What the linear map gave, (..., 2 Z), as mean and logvar; backward gives its dy."""
+        xp = xp_of(y)
         Z = y.shape[-1] // 2
         mean, s = y[..., :Z], y[..., Z:]
         if self.bound:
@@ -41,10 +50,10 @@ class GaussianHead:
             s = s.dtype.type(self.bound) * t
         logvar = s + s
 
-        def backward(dmean: Array, dlogvar: Array, g: Any, need_x: bool = True) -> Any:
+        def backward(dmean: Array, dlogvar: Array) -> Array:
             ds = dlogvar + dlogvar
             if self.bound:
                 ds = ds * (1 - t * t)
-            return back_linear(xp.concatenate([dmean, ds], axis=-1), g.linear, need_x=need_x)
+            return xp.concatenate([dmean, ds], axis=-1)  # type: ignore[no-any-return]
 
         return Gaussian(mean, logvar), backward

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from backhand._types import Array
 from backhand.layers import MLP, GaussianHead, Initial
+from backhand.layers.linear import affine
 from backhand.model import Gaussian
 from backhand.models.outputs import Output
 
@@ -29,12 +30,13 @@ class GaussianNet:
         return cls(mlp, GaussianHead.create(initial, top, latent, bound))
 
     def __call__(self, x: Array) -> tuple[Gaussian, Callable[..., Any]]:
-        h, back_mlp = self.mlp(x)  # (..., H)
-        q, back_head = self.head(h)  # (..., Z)
+        y, back_layers = affine(x, (*self.mlp.layers, self.head.linear))  # (..., 2 Z)
+        q, back_split = self.head.split(y)
 
         def backward(dmean: Array, dlogvar: Array, g: Any, need_x: bool = True) -> Array | None:
-            dh = back_head(dmean, dlogvar, g.head, need_x=need_x or bool(self.mlp.layers))
-            return back_mlp(dh, g.mlp, need_x=need_x)  # type: ignore[no-any-return]
+            hidden = [part for _, part in zip(self.mlp.layers, g.mlp.layers, strict=False)]
+            dy = back_split(dmean, dlogvar)
+            return back_layers(dy, (*hidden, g.head.linear), need_x)  # type: ignore[no-any-return]
 
         return q, backward
 

@@ -11,3 +11,13 @@ void bias_activation_forward(REAL* y, const REAL* a, const REAL* b, long rows, l
 template <typename REAL>
 void bias_activation_backward(REAL* da, REAL* db, const REAL* dy, const REAL* y, long rows,
                               long cols, Activation f);
+
+// In place, columns [first, last) alone, by the thread that calls.
+template <typename REAL>
+void bias_activation_columns(REAL* y, const REAL* b, long rows, long cols, long first, long last,
+                             Activation f);
+
+// dy in d becomes da.
+template <typename REAL>
+void bias_activation_backward_columns(REAL* d, REAL* db, const REAL* y, long rows, long cols,
+                                      long first, long last, Activation f);

@@ -16,8 +16,9 @@ BH_HD void forward_body(REAL* BH_RESTRICT y, const REAL* BH_RESTRICT a, const RE
 }
 
 template <Activation F, typename REAL>
-BH_HD void in_place_body(REAL* BH_RESTRICT y, const REAL* BH_RESTRICT b, long rows, long cols) {
-    for (long r = 0; r < rows; ++r, y += cols)
+BH_HD void in_place_body(REAL* BH_RESTRICT y, const REAL* BH_RESTRICT b, long rows, long row,
+                         long cols) {
+    for (long r = 0; r < rows; ++r, y += row)
         for (long i = 0; i < cols; ++i) y[i] = activation<F>(y[i] + b[i]);  // SIMD [bias_activation.1]
 }
 
@@ -42,6 +43,16 @@ BH_HD void add_body(REAL* BH_RESTRICT db, const REAL* BH_RESTRICT dy, long cols)
     for (long i = 0; i < cols; ++i) db[i] += dy[i];  // SIMD [bias_activation.4]
 }
 
+// As backward_body, where da is in the place of dy.
+template <Activation F, typename REAL>
+BH_HD void backward_in_place_body(REAL* BH_RESTRICT d, REAL* BH_RESTRICT db,
+                                  const REAL* BH_RESTRICT y, long cols) {
+    for (long i = 0; i < cols; ++i) {  // SIMD
+        d[i] *= activation_slope<F>(y[i]);  // [bias_activation.3]
+        db[i] += d[i];  // [bias_activation.4]
+    }
+}
+
 template <Activation F, typename REAL>
 BH_HD void backward_flat_body(REAL* BH_RESTRICT da, const REAL* BH_RESTRICT dy,
                               const REAL* BH_RESTRICT y, long n) {
@@ -53,8 +64,12 @@ BH_HD void backward_flat_body(REAL* BH_RESTRICT da, const REAL* BH_RESTRICT dy,
                                 long cols) {                                                      \
         BH_WITH_ACTIVATION(f, forward_body<F>(y, a, b, rows, cols))                               \
     }                                                                                             \
-    BH_CLONES void in_place_rows(Activation f, REAL* y, const REAL* b, long rows, long cols) {    \
-        BH_WITH_ACTIVATION(f, in_place_body<F>(y, b, rows, cols))                                 \
+    BH_CLONES void in_place_rows(Activation f, REAL* y, const REAL* b, long rows, long row,       \
+                                 long cols) {                                                     \
+        BH_WITH_ACTIVATION(f, in_place_body<F>(y, b, rows, row, cols))                            \
+    }                                                                                             \
+    BH_CLONES void backward_in_place(Activation f, REAL* d, REAL* db, const REAL* y, long cols) { \
+        BH_WITH_ACTIVATION(f, backward_in_place_body<F>(d, db, y, cols))                          \
     }                                                                                             \
     BH_CLONES void add_row(REAL* db, const REAL* dy, long cols) { add_body(db, dy, cols); }       \
     BH_CLONES void forward_flat(Activation f, REAL* y, const REAL* a, long n) {                   \
@@ -83,7 +98,7 @@ void bias_activation_forward(REAL* y, const REAL* a, const REAL* b, long rows, l
         if (b == nullptr)
             forward_flat(f, y + at, a + at, (end - begin) * cols);
         else if (y == a)
-            in_place_rows(f, y + at, b, end - begin, cols);
+            in_place_rows(f, y + at, b, end - begin, cols, cols);
         else
             forward_rows(f, y + at, a + at, b, end - begin, cols);
     });
@@ -116,10 +131,31 @@ void bias_activation_backward(REAL* da, REAL* db, const REAL* dy, const REAL* y,
     }
 }
 
+template <typename REAL>
+void bias_activation_columns(REAL* y, const REAL* b, long rows, long cols, long first, long last,
+                             Activation f) {
+    in_place_rows(f, y + first, b + first, rows, cols, last - first);
+}
+
+template <typename REAL>
+void bias_activation_backward_columns(REAL* d, REAL* db, const REAL* y, long rows, long cols,
+                                      long first, long last, Activation f) {
+    BhRowSums<REAL> sums(last - first);
+    for (long at = first; at < rows * cols; at += cols)
+        backward_in_place(f, d + at, sums.row(), y + at, last - first);
+    std::vector<double> total(last - first, 0.0);
+    sums.add_to(total.data());
+    for (long i = first; i < last; ++i) db[i] = REAL(total[i - first]);
+}
+
 #define BH_INSTANCE(REAL)                                                                       \
     template void bias_activation_forward<REAL>(REAL*, const REAL*, const REAL*, long, long,    \
                                                 Activation);                                    \
     template void bias_activation_backward<REAL>(REAL*, REAL*, const REAL*, const REAL*, long,  \
-                                                 long, Activation);
+                                                 long, Activation);                             \
+    template void bias_activation_columns<REAL>(REAL*, const REAL*, long, long, long, long,     \
+                                                Activation);                                    \
+    template void bias_activation_backward_columns<REAL>(REAL*, REAL*, const REAL*, long, long, \
+                                                         long, long, Activation);
 BH_INSTANCE(float)
 BH_INSTANCE(double)

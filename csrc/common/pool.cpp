@@ -29,33 +29,55 @@ long process() {
 #endif
 }
 
-struct Job {
-    Job(int chunks, const std::function<void(int)>& run) : chunks(chunks), run(run) {}
-
-    const int chunks;
-    const std::function<void(int)>& run;  // lives until every chunk is done, not longer
+struct Phase {
+    int chunks = 0;
     std::atomic<int> taken{0}, from_the_end{0}, done{0};
+};
+
+using Run = std::function<void(int, int)>;  // (phase, chunk)
+
+struct Job {
+    Job(const std::vector<int>& chunks, const Run& run)
+        : count(int(chunks.size())), phases(new Phase[chunks.size()]), run(run) {
+        for (int p = 0; p < count; ++p) phases[p].chunks = chunks[p];
+    }
+
+    const int count;
+    const std::unique_ptr<Phase[]> phases;
+    const Run& run;  // lives until every chunk is done, not longer
     std::atomic<bool> failed{false};
     std::exception_ptr error;  // the first one; read when every chunk is done
 
-    // The caller begins in front and the others at the end, in every job: what a core finds in
-    // its cache are the parts of the last job that it gets again.
+    // The caller begins in front and the others at the end, in every phase: what a core finds in
+    // its cache are the parts of the last one that it gets again.
     void take_in_front() {
-        for (int c = 0; taken.fetch_add(1) < chunks; ++c) run_chunk(c);
+        for (int p = 0; p < count; ++p) {
+            for (int c = 0; phases[p].taken.fetch_add(1) < phases[p].chunks; ++c) run_chunk(p, c);
+            wait_for(phases[p]);
+        }
     }
 
     void take_at_the_end() {
-        while (taken.fetch_add(1) < chunks) run_chunk(chunks - 1 - from_the_end.fetch_add(1));
+        for (int p = 0; p < count; ++p) {
+            if (p > 0) wait_for(phases[p - 1]);
+            Phase& phase = phases[p];
+            while (phase.taken.fetch_add(1) < phase.chunks)
+                run_chunk(p, phase.chunks - 1 - phase.from_the_end.fetch_add(1));
+        }
     }
 
 private:
-    void run_chunk(int c) {
+    static void wait_for(const Phase& phase) {
+        while (phase.done.load() < phase.chunks) std::this_thread::yield();
+    }
+
+    void run_chunk(int p, int c) {
         try {
-            run(c);
+            if (!failed.load()) run(p, c);
         } catch (...) {
             if (!failed.exchange(true)) error = std::current_exception();
         }
-        done.fetch_add(1);
+        phases[p].done.fetch_add(1);
     }
 };
 
@@ -113,11 +135,10 @@ public:
     const long owner;
     const int helpers;  // that were asked for
 
-    void run(int chunks, const std::function<void(int)>& run) {
+    void run(const std::vector<int>& chunks, const Run& run) {
         const auto job = std::make_shared<Job>(chunks, run);
         board->post(job);
         job->take_in_front();
-        while (job->done.load() < chunks) std::this_thread::yield();
         if (job->failed.load()) std::rethrow_exception(job->error);
     }
 
@@ -144,11 +165,12 @@ BhSplit bh_split(long items, double nanoseconds_each) {
     return {items, int(std::max(1.0, std::min({double(most), worth, double(items)})))};
 }
 
-void bh_run_chunks(int chunks, const std::function<void(int)>& run) {
+void bh_run_phases(const std::vector<int>& chunks, const std::function<void(int, int)>& run) {
     std::unique_lock<std::mutex> lock(in_use, std::try_to_lock);
     const int helpers = bh_threads() - 1;
     if (!lock.owns_lock() || helpers == 0) {
-        for (int c = 0; c < chunks; ++c) run(c);
+        for (int p = 0; p < int(chunks.size()); ++p)
+            for (int c = 0; c < chunks[p]; ++c) run(p, c);
         return;
     }
     if (pool == nullptr || pool->owner != process() || pool->helpers != helpers) {
@@ -157,4 +179,8 @@ void bh_run_chunks(int chunks, const std::function<void(int)>& run) {
     }
     handed_over.fetch_add(1);
     pool->run(chunks, run);
+}
+
+void bh_run_chunks(int chunks, const std::function<void(int)>& run) {
+    bh_run_phases({chunks}, [&](int, int c) { run(c); });
 }

@@ -11,6 +11,8 @@ namespace {
 
 constexpr long TERMS = 192;  // of a panel that is made here, beside the matrix it is made of
 constexpr long PACKED_TERMS = 512;  // of one that comes ready
+constexpr long FEW = 24;  // rows for which a panel is read where it lies: packing costs more
+constexpr long GROUP = 16;  // rows that a thread takes at once
 constexpr long MOST_ROWS = 6;  // 12 sums, two vectors and a factor: 15 of 16 registers
 constexpr double TERM_NS = 1.0 / 40;  // for a term on one core, as the pool wants to know it
 
@@ -64,12 +66,12 @@ BH_HD void pack_columns(REAL* panel, const REAL* b, long column, long terms, lon
 
 // R rows of out, as many columns as the panel has, = or += A times the panel.
 template <long R, typename REAL>
-BH_HD void tile(REAL* out, long out_row, const Matrix<REAL>& A, const REAL* panel, long terms,
-                long columns, bool add) {
+BH_HD void tile(REAL* out, long out_row, const Matrix<REAL>& A, const REAL* panel, long stride,
+                long terms, long columns, bool add) {
     constexpr long L = LANES<REAL>, W = WIDTH<REAL>;
     BhLanes<REAL> sum[R][2] = {};
     const REAL* a = A.data;
-    for (long k = 0; k < terms; ++k, a += A.column, panel += W) {
+    for (long k = 0; k < terms; ++k, a += A.column, panel += stride) {
         const BhLanes<REAL> left = lanes(panel), right = lanes(panel + L);
 #pragma GCC unroll 6
         for (long i = 0; i < R; ++i) {
@@ -103,19 +105,19 @@ BH_HD void pack(REAL* panel, const Matrix<REAL>& B, long begin, long terms, long
 
 // Rows of out in tiles of nearly the same height, and some of the columns of one panel.
 template <typename REAL>
-BH_HD void multiply_panel(REAL* out, const Matrix<REAL>& A, const REAL* panel, long m, long n,
-                          long terms, long columns, bool add) {
+BH_HD void multiply_panel(REAL* out, const Matrix<REAL>& A, const REAL* panel, long stride,
+                          long m, long n, long terms, long columns, bool add) {
     const long tiles = (m + MOST_ROWS - 1) / MOST_ROWS;
     for (long t = 0; t < tiles; ++t) {
         const long r = m * t / tiles, rows = m * (t + 1) / tiles - r;
         const Matrix<REAL> a{A.data + r * A.row, A.row, A.column};
         REAL* to = out + r * n;
-        if (rows == 6) tile<6>(to, n, a, panel, terms, columns, add);
-        if (rows == 5) tile<5>(to, n, a, panel, terms, columns, add);
-        if (rows == 4) tile<4>(to, n, a, panel, terms, columns, add);
-        if (rows == 3) tile<3>(to, n, a, panel, terms, columns, add);
-        if (rows == 2) tile<2>(to, n, a, panel, terms, columns, add);
-        if (rows == 1) tile<1>(to, n, a, panel, terms, columns, add);
+        if (rows == 6) tile<6>(to, n, a, panel, stride, terms, columns, add);
+        if (rows == 5) tile<5>(to, n, a, panel, stride, terms, columns, add);
+        if (rows == 4) tile<4>(to, n, a, panel, stride, terms, columns, add);
+        if (rows == 3) tile<3>(to, n, a, panel, stride, terms, columns, add);
+        if (rows == 2) tile<2>(to, n, a, panel, stride, terms, columns, add);
+        if (rows == 1) tile<1>(to, n, a, panel, stride, terms, columns, add);
     }
 }
 
@@ -131,9 +133,15 @@ BH_HD void multiply(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, con
         for (long begin = 0; begin < k || begin == 0; begin += most) {
             const long terms = std::min(most, k - begin);
             const Matrix<REAL> a{A.data + begin * A.column, A.row, A.column};
-            if (packed == nullptr) pack(panel, B, begin, terms, j, columns);
-            multiply_panel(out + j, a, packed ? packed + j * k + begin * W : panel, m, n, terms,
-                           columns, begin > 0);
+            const REAL* right = packed ? packed + j * k + begin * W : panel;
+            long stride = W;
+            if (packed == nullptr && m <= FEW && B.column == 1 && columns == W) {
+                right = B.data + begin * B.row + j;
+                stride = B.row;
+            } else if (packed == nullptr) {
+                pack(panel, B, begin, terms, j, columns);
+            }
+            multiply_panel(out + j, a, right, stride, m, n, terms, columns, begin > 0);
         }
     }
 }
@@ -151,33 +159,37 @@ BH_HD void multiply(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, con
 BH_MULTIPLY(float)
 BH_MULTIPLY(double)
 
-// The product, with B or with its panels.
-template <typename REAL>
-void product(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, const REAL* packed, long m,
-             long n, long k) {
-    constexpr long W = WIDTH<REAL>;
-    const long panels = (n + W - 1) / W, groups = (m + 15) / 16;
-    if (n >= m || packed) {
-        const double each = TERM_NS * double(m) * double(k) * W;
-        bh_parallel(bh_split(panels, each), [&](long begin, long end, int) {
-            multiply_part(out, A, B, packed, m, n, k, begin * W, std::min(end * W, n));
-        });
-    } else {  // rather rows, though each thread packs all of B then
-        const double each = TERM_NS * 16.0 * double(k) * double(n);
-        bh_parallel(bh_split(groups, each), [&](long begin, long end, int) {
-            const long r = begin * 16, rows = std::min(end * 16, m) - r;
-            const Matrix<REAL> part{A.data + r * A.row, A.row, A.column};
-            multiply_part(out + r * n, part, B, packed, rows, n, k, 0, n);
-        });
-    }
-}
+long parts(long all, long size) { return (all + size - 1) / size; }
 
 }  // namespace
 
 template <typename REAL>
-void matrix_product(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, long m, long n,
-                    long k) {
-    product(out, A, B, static_cast<const REAL*>(nullptr), m, n, k);
+MatrixWork<REAL>::MatrixWork(const Product<REAL>& product, Cut cut, const REAL* packed)
+    : p(product), packed(packed), by_columns(cut == COLUMNS || p.n >= p.m || packed) {
+    const long each = by_columns ? p.m * WIDTH<REAL> : GROUP * p.n;  // of numbers of out
+    const long items = by_columns ? parts(p.n, WIDTH<REAL>) : parts(p.m, GROUP);
+    split = bh_split(items, TERM_NS * double(each) * double(p.k));
+}
+
+template <typename REAL>
+Range MatrixWork<REAL>::range(int chunk) const {
+    const long size = by_columns ? WIDTH<REAL> : GROUP, last = by_columns ? p.n : p.m;
+    return {split.begin(chunk) * size, std::min(split.begin(chunk + 1) * size, last)};
+}
+
+template <typename REAL>
+void MatrixWork<REAL>::run(int chunk) const {
+    const auto [begin, end] = range(chunk);
+    if (by_columns) return multiply_part(p.out, p.A, p.B, packed, p.m, p.n, p.k, begin, end);
+    // Rather rows, though each thread packs all of B then.
+    const Matrix<REAL> part{p.A.data + begin * p.A.row, p.A.row, p.A.column};
+    multiply_part(p.out + begin * p.n, part, p.B, packed, end - begin, p.n, p.k, 0, p.n);
+}
+
+template <typename REAL>
+void matrix_product(const Product<REAL>& product, const REAL* packed) {
+    const MatrixWork<REAL> work(product, ANY, packed);
+    bh_parallel(work.split, [&](long, long, int c) { work.run(c); });
 }
 
 template <typename REAL>
@@ -191,18 +203,10 @@ void matrix_pack(REAL* panels, const Matrix<REAL>& B, long n, long k) {
     pack_all(panels, B, n, k);
 }
 
-template <typename REAL>
-void matrix_product_packed(REAL* out, const Matrix<REAL>& A, const REAL* panels, long m, long n,
-                           long k) {
-    product(out, A, Matrix<REAL>{}, panels, m, n, k);
-}
-
-#define BH_INSTANCE(REAL)                                                                         \
-    template void matrix_product<REAL>(REAL*, const Matrix<REAL>&, const Matrix<REAL>&, long, long, \
-                                       long);                                                     \
-    template long matrix_packed_size<REAL>(long, long);                                           \
-    template void matrix_pack<REAL>(REAL*, const Matrix<REAL>&, long, long);                      \
-    template void matrix_product_packed<REAL>(REAL*, const Matrix<REAL>&, const REAL*, long, long, \
-                                              long);
+#define BH_INSTANCE(REAL)                                                     \
+    template class MatrixWork<REAL>;                                          \
+    template void matrix_product<REAL>(const Product<REAL>&, const REAL*);    \
+    template long matrix_packed_size<REAL>(long, long);                       \
+    template void matrix_pack<REAL>(REAL*, const Matrix<REAL>&, long, long);
 BH_INSTANCE(float)
 BH_INSTANCE(double)

@@ -1,6 +1,8 @@
 // Host functions of matrix_product/cpu.cpp, for products of few rows.
 #pragma once
 
+#include "common/pool.h"
+
 // Element (i, j) is data[i * row + j * column].
 template <typename REAL>
 struct Matrix {
@@ -10,16 +12,42 @@ struct Matrix {
 
 // out (m, n), row after row, = A (m, k) B (k, n); rows or columns of B lie side by side.
 template <typename REAL>
-void matrix_product(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, long m, long n,
-                    long k);
+struct Product {
+    REAL* out;
+    Matrix<REAL> A, B;
+    long m, n, k;
+};
 
-// The same with B packed before, once for many products: panels has packed_size numbers.
+// packed: the panels of B, whose own numbers are not read then.
+template <typename REAL>
+void matrix_product(const Product<REAL>& product, const REAL* packed = nullptr);
+
+// The panels, made once for many products, have packed_size numbers.
 template <typename REAL>
 long matrix_packed_size(long n, long k);
 
 template <typename REAL>
 void matrix_pack(REAL* panels, const Matrix<REAL>& B, long n, long k);
 
+struct Range {
+    long begin, end;
+};
+
+enum Cut { ANY, COLUMNS };
+
+// A product cut for the pool, by columns of out or, unless asked for these, by rows.
 template <typename REAL>
-void matrix_product_packed(REAL* out, const Matrix<REAL>& A, const REAL* panels, long m, long n,
-                           long k);
+class MatrixWork {
+public:
+    MatrixWork(const Product<REAL>& product, Cut cut, const REAL* packed = nullptr);
+    void run(int chunk) const;
+    Range range(int chunk) const;  // of the columns, or rows, that the chunk makes
+
+private:
+    Product<REAL> p;
+    const REAL* packed;
+    bool by_columns;
+
+public:
+    BhSplit split;
+};

@@ -1,15 +1,19 @@
-"""A layer: an affine map and its activation.
+"""Layers, one after the other: affine maps, each with its activation.
 
     y = f(x W + b)
     da = dy f'(x W + b),   db = sum over the leading axes of da,   dW = x^T da,   dx = da W^T
 
-x (..., I), W (I, O), b (O,), y (..., O).  f is one of bias_activation.ACTIVATIONS.
-Saved: x, W and y.  Derivation: DERIVATION.md.
+x (..., I), W (I, O), b (O,), y (..., O); x of a layer is y of the one before.  Each f is one of
+bias_activation.ACTIVATIONS.  Saved: the first x, and W and y of each.  Derivation: DERIVATION.md.
 """
 
 from __future__ import annotations
 
-from backhand._types import Array
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+
+from backhand._types import Array, DType, Shape
 from backhand.backend import Op
 from backhand.checks import check
 from backhand.kernels.bias_activation.reference import ACTIVATIONS
@@ -25,13 +29,7 @@ def forward(
     x: Array, W: Array, b: Array, activation: str, *, backend: str | None = None
 ) -> tuple[Array, Saved]:
     """y (..., O) and what the backward needs."""
-    if activation not in ACTIVATIONS:
-        raise ValueError(
-            f"dense: unknown activation {activation!r}; there are {', '.join(ACTIVATIONS)}"
-        )
-    check("dense", x=(x, "... I"), W=(W, "I O"), b=(b, "O"))
-    y, saved = OP.pick(backend, x, W, b).forward(x, W, b, activation)
-    return kept(y), saved
+    return forward_layers(x, (W,), (b,), (activation,), backend=backend)
 
 
 def backward(
@@ -39,13 +37,70 @@ def backward(
     need_x: bool = True, backend: str | None = None,
 ) -> tuple[Array | None, Array, Array]:  # fmt: skip
     """(dx, dW, db); dW (I, O) and db (O,) are written into the arrays that are given for them."""
-    check("dense", y=(saved.y, "... O"), dy=(dy, "... O"))
-    for name, out, shape in (("dW", dW, saved.W.shape), ("db", db, saved.W.shape[1:])):
-        if out is not None:
-            if out.shape != shape or out.dtype != dy.dtype:
-                raise ValueError(
-                    f"dense: {name} must be {dy.dtype} {shape}, got {out.dtype} {out.shape}"
-                )
-            check_written("dense", **{name: out})
-    run = OP.pick(backend, dy, saved.x, saved.W, saved.y)
-    return run.backward(dy, saved, dW, db, need_x)  # type: ignore[no-any-return]
+    dWs, dbs = None if dW is None else (dW,), None if db is None else (db,)
+    dx, (dW,), (db,) = backward_layers(dy, saved, dWs=dWs, dbs=dbs, need_x=need_x, backend=backend)
+    return dx, dW, db
+
+
+def forward_layers(
+    x: Array, Ws: Sequence[Array], bs: Sequence[Array], activations: Sequence[str], *,
+    backend: str | None = None,
+) -> tuple[Array, Saved]:  # fmt: skip
+    """y of the last layer and what the backward needs; a W, b and f for each, in their order."""
+    run = OP.compiled(backend)
+    if run is not None and (found := run.unchecked(x, Ws, bs, activations)) is not None:
+        return kept(found[0]), found[1]
+    if not len(Ws) == len(bs) == len(activations) > 0:
+        raise ValueError(
+            "dense: each layer has a W, a b and an activation; "
+            f"got {len(Ws)}, {len(bs)} and {len(activations)}"
+        )
+    for f in activations:
+        if f not in ACTIVATIONS:
+            raise ValueError(f"dense: unknown activation {f!r}; there are {', '.join(ACTIVATIONS)}")
+    names, patterns = _names(len(Ws))
+    arrays = zip((x, *Ws, *bs), patterns, strict=True)
+    check("dense", **dict(zip(names, arrays, strict=True)))
+    y, saved = OP.pick(backend, x, *Ws, *bs).forward(x, Ws, bs, activations)
+    return kept(y), saved
+
+
+def backward_layers(
+    dy: Array, saved: Saved, *, dWs: Sequence[Array] | None = None,
+    dbs: Sequence[Array] | None = None, need_x: bool = True, backend: str | None = None,
+) -> tuple[Array | None, Sequence[Array], Sequence[Array]]:  # fmt: skip
+    """(dx, dWs, dbs), the latter two written into the arrays that are given for them."""
+    run = OP.compiled(backend)
+    if run is not None:
+        found = run.unchecked_backward(dy, saved, dWs, dbs, need_x)
+        if found is not None:
+            return found  # type: ignore[no-any-return]
+    check("dense", y=(saved.ys[-1], "... O"), dy=(dy, "... O"))
+    shapes = [W.shape for W in saved.Ws]
+    if dWs is not None:
+        _check_given("dW", dWs, shapes, dy.dtype)
+    if dbs is not None:
+        _check_given("db", dbs, [shape[1:] for shape in shapes], dy.dtype)
+    run = OP.pick(backend, dy, saved.x, *saved.Ws, *saved.ys)
+    return run.backward(dy, saved, dWs, dbs, need_x)  # type: ignore[no-any-return]
+
+
+@cache
+def _names(layers: int) -> tuple[list[str], list[str]]:
+    """Of x, each W and each b, and their patterns: "W" of one layer, "W1", "W2" of two."""
+    if layers == 1:
+        return ["x", "W", "b"], ["... I", "I O", "O"]
+    numbers = range(1, layers + 1)
+    names = ["x", *(f"W{i}" for i in numbers), *(f"b{i}" for i in numbers)]
+    sizes = "I", *(f"O{i}" for i in numbers)
+    weights = [" ".join(pair) for pair in pairwise(sizes)]
+    return names, ["... I", *weights, *sizes[1:]]
+
+
+def _check_given(name: str, outs: Sequence[Array], shapes: Sequence[Shape], dtype: DType) -> None:
+    if len(outs) != len(shapes):
+        raise ValueError(f"dense: there are {len(shapes)} layers, but {len(outs)} {name}")
+    for out, shape in zip(outs, shapes, strict=True):
+        if out.shape != shape or out.dtype != dtype:
+            raise ValueError(f"dense: {name} must be {dtype} {shape}, got {out.dtype} {out.shape}")
+        check_written("dense", **{name: out})

@@ -1,4 +1,4 @@
-"""A layer: cuBLAS, and CUDA between the products."""
+"""Layers: cuBLAS, and CUDA between the products."""
 
 from backhand.kernels.bias_activation import cuda
 from backhand.kernels.dense.composed import composed

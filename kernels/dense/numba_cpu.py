@@ -1,4 +1,4 @@
-"""A layer: BLAS, and Numba between the products."""
+"""Layers: BLAS, and Numba between the products."""
 
 from backhand.kernels.bias_activation import numba_cpu
 from backhand.kernels.dense.composed import composed

@@ -105,7 +105,10 @@ class Case:
 def placed(arrays, backend="numpy"):
     """The same list or tuple, its arrays where the backend takes them: host or device."""
     move = to_device if backend == "cuda" else to_host
-    moved = [move(x) if hasattr(x, "dtype") else x for x in arrays]
+    moved = [
+        placed(x, backend) if isinstance(x, list | tuple) else move(x) if hasattr(x, "dtype") else x
+        for x in arrays
+    ]
     return type(arrays)(*moved) if hasattr(arrays, "_fields") else type(arrays)(moved)
 
 
@@ -210,13 +213,22 @@ def check_gradient(case, rng, sizes, backend="numpy"):
         agree(found, np.array(right), COMPLEX_STEP, 0.0, rounding, sizes != case.sizes)
 
 
+def arrays_of(saved):
+    """Every NumPy array in it, lists of them included."""
+    for x in saved:
+        if isinstance(x, np.ndarray):
+            yield x
+        elif isinstance(x, list | tuple):
+            yield from arrays_of(x)
+
+
 def check_kept(case, inputs, backend):
     """An output is read-only if the backward reads its memory, and never that of an input."""
     if backend == "cuda":  # no such mark there
         return
     outputs, saved = case.forward(inputs, backend)
     for y in outputs:
-        kept = any(isinstance(x, np.ndarray) and np.shares_memory(x, y) for x in saved)
+        kept = any(np.shares_memory(x, y) for x in arrays_of(saved))
         assert y.flags.writeable != kept, "an output that the backward reads may be written"
         assert not any(x is not None and np.shares_memory(x, y) for x in inputs)
 

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CSRC = ROOT / "csrc"
 FAMILIES = sorted(path.parent.name for path in CSRC.glob("*/cpu.cpp"))
-NO_LOOP = {"attention_read", "attention_write", "matrix_product"}  # explicit vectors
+NO_LOOP = {"attention_read", "attention_write", "dense", "matrix_product"}  # explicit vectors
 COMPILER = os.environ.get("CXX", "g++")
 FUNCTION = re.compile(r"^;; Function .*? \((\S+),", re.M)
 
