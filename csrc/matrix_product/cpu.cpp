@@ -3,18 +3,23 @@
 #include "matrix_product/matrix_product.h"
 
 #include <algorithm>
+#include <memory>
 
 #include "common/lanes.h"
 #include "common/pool.h"
 
 namespace {
 
-constexpr long TERMS = 192;  // of a panel that is made here, beside the matrix it is made of
+constexpr long TERMS = 208;  // of a panel that is made here, beside the matrix it is made of
+constexpr long BLOCK_ROWS = 126;  // of A, that stay in the second cache while panels pass
+constexpr long PANELS = 8;  // that are made at once where the rows are more than that
 constexpr long PACKED_TERMS = 512;  // of one that comes ready
 constexpr long FEW = 24;  // rows for which a panel is read where it lies: packing costs more
 constexpr long GROUP = 16;  // rows that a thread takes at once
 constexpr long MOST_ROWS = 6;  // 12 sums, two vectors and a factor: 15 of 16 registers
 constexpr double TERM_NS = 1.0 / 40;  // for a term on one core, as the pool wants to know it
+
+BH_HD long parts(long all, long size) { return (all + size - 1) / size; }
 
 template <typename REAL>
 constexpr long LANES = 32 / long(sizeof(REAL));
@@ -64,30 +69,29 @@ BH_HD void pack_columns(REAL* panel, const REAL* b, long column, long terms, lon
     }
 }
 
-// R rows of out, as many columns as the panel has, = or += A times the panel.
-template <long R, typename REAL>
+// R rows of out, V vectors of columns of which so many are wanted, = or += A times the panel.
+template <long R, long V, typename REAL>
 BH_HD void tile(REAL* out, long out_row, const Matrix<REAL>& A, const REAL* panel, long stride,
                 long terms, long columns, bool add) {
-    constexpr long L = LANES<REAL>, W = WIDTH<REAL>;
-    BhLanes<REAL> sum[R][2] = {};
+    constexpr long L = LANES<REAL>;
+    BhLanes<REAL> sum[R][V] = {};
     const REAL* a = A.data;
     for (long k = 0; k < terms; ++k, a += A.column, panel += stride) {
-        const BhLanes<REAL> left = lanes(panel), right = lanes(panel + L);
+        const BhLanes<REAL> left = lanes(panel), right = lanes(panel + (V - 1) * L);
 #pragma GCC unroll 6
         for (long i = 0; i < R; ++i) {
             sum[i][0] += a[i * A.row] * left;
-            sum[i][1] += a[i * A.row] * right;
+            if constexpr (V == 2) sum[i][1] += a[i * A.row] * right;
         }
     }
 #pragma GCC unroll 6
     for (long i = 0; i < R; ++i, out += out_row) {
-        if (columns == W) {
-            lanes(out) = add ? lanes(out) + sum[i][0] : sum[i][0];
-            lanes(out + L) = add ? lanes(out + L) + sum[i][1] : sum[i][1];
+        if (columns == V * L) {
+            for (long v = 0; v < V; ++v)
+                lanes(out + v * L) = add ? lanes(out + v * L) + sum[i][v] : sum[i][v];
         } else {
-            REAL part[W];
-            lanes(part) = sum[i][0];
-            lanes(part + L) = sum[i][1];
+            REAL part[V * L];
+            for (long v = 0; v < V; ++v) lanes(part + v * L) = sum[i][v];
             for (long j = 0; j < columns; ++j) out[j] = add ? out[j] + part[j] : part[j];
         }
     }
@@ -104,7 +108,7 @@ BH_HD void pack(REAL* panel, const Matrix<REAL>& B, long begin, long terms, long
 }
 
 // Rows of out in tiles of nearly the same height, and some of the columns of one panel.
-template <typename REAL>
+template <long V, typename REAL>
 BH_HD void multiply_panel(REAL* out, const Matrix<REAL>& A, const REAL* panel, long stride,
                           long m, long n, long terms, long columns, bool add) {
     const long tiles = (m + MOST_ROWS - 1) / MOST_ROWS;
@@ -112,36 +116,53 @@ BH_HD void multiply_panel(REAL* out, const Matrix<REAL>& A, const REAL* panel, l
         const long r = m * t / tiles, rows = m * (t + 1) / tiles - r;
         const Matrix<REAL> a{A.data + r * A.row, A.row, A.column};
         REAL* to = out + r * n;
-        if (rows == 6) tile<6>(to, n, a, panel, stride, terms, columns, add);
-        if (rows == 5) tile<5>(to, n, a, panel, stride, terms, columns, add);
-        if (rows == 4) tile<4>(to, n, a, panel, stride, terms, columns, add);
-        if (rows == 3) tile<3>(to, n, a, panel, stride, terms, columns, add);
-        if (rows == 2) tile<2>(to, n, a, panel, stride, terms, columns, add);
-        if (rows == 1) tile<1>(to, n, a, panel, stride, terms, columns, add);
+        if (rows == 6) tile<6, V>(to, n, a, panel, stride, terms, columns, add);
+        if (rows == 5) tile<5, V>(to, n, a, panel, stride, terms, columns, add);
+        if (rows == 4) tile<4, V>(to, n, a, panel, stride, terms, columns, add);
+        if (rows == 3) tile<3, V>(to, n, a, panel, stride, terms, columns, add);
+        if (rows == 2) tile<2, V>(to, n, a, panel, stride, terms, columns, add);
+        if (rows == 1) tile<1, V>(to, n, a, panel, stride, terms, columns, add);
     }
 }
 
-// Columns [first, last), whole panels, which are packed here or come ready.
+// Columns [first, last), whole panels, which are packed here or come ready.  Many rows of A pass
+// in blocks that stay in the second cache, with some panels that lie there too.
 template <typename REAL>
 BH_HD void multiply(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, const REAL* packed,
                     long m, long n, long k, long first, long last) {
     constexpr long W = WIDTH<REAL>;
-    alignas(32) REAL panel[TERMS * W];
-    const long most = packed ? PACKED_TERMS : TERMS;
-    for (long j = first; j < last; j += W) {
-        const long columns = std::min(W, n - j);
-        for (long begin = 0; begin < k || begin == 0; begin += most) {
-            const long terms = std::min(most, k - begin);
-            const Matrix<REAL> a{A.data + begin * A.column, A.row, A.column};
-            const REAL* right = packed ? packed + j * k + begin * W : panel;
-            long stride = W;
-            if (packed == nullptr && m <= FEW && B.column == 1 && columns == W) {
-                right = B.data + begin * B.row + j;
-                stride = B.row;
-            } else if (packed == nullptr) {
-                pack(panel, B, begin, terms, j, columns);
+    alignas(32) REAL one[TERMS * W];
+    const bool many = m > BLOCK_ROWS && packed == nullptr;
+    const std::unique_ptr<REAL[]> room(many ? new REAL[TERMS * PANELS * W] : nullptr);
+    REAL* panels = many ? room.get() : one;
+    const long most = packed ? PACKED_TERMS : TERMS, blocks = std::max(1L, parts(k, most));
+    const bool in_place = packed == nullptr && m <= FEW && B.column == 1;
+    const long together = many ? PANELS : 1;
+    for (long j0 = first; j0 < last; j0 += together * W) {
+        const long j1 = std::min(j0 + together * W, last);
+        for (long block = 0; block < blocks; ++block) {
+            const long begin = k * block / blocks, terms = k * (block + 1) / blocks - begin;
+            const auto columns = [&](long j) { return std::min(W, n - j); };
+            if (packed == nullptr)
+                for (long j = j0; j < j1; j += W)
+                    if (!in_place || columns(j) < W)
+                        pack(panels + (j - j0) * TERMS, B, begin, terms, j, columns(j));
+            for (long r = 0; r < m; r += BLOCK_ROWS) {
+                const long rows = std::min(BLOCK_ROWS, m - r);
+                const Matrix<REAL> a{A.data + r * A.row + begin * A.column, A.row, A.column};
+                for (long j = j0; j < j1; j += W) {
+                    const bool there = in_place && columns(j) == W;
+                    const REAL* panel = packed  ? packed + j * k + begin * W
+                                        : there ? B.data + begin * B.row + j
+                                                : panels + (j - j0) * TERMS;
+                    REAL* to = out + r * n + j;
+                    if (columns(j) > LANES<REAL>)
+                        multiply_panel<2>(to, a, panel, there ? B.row : W, rows, n, terms,
+                                          columns(j), begin > 0);
+                    else  // half of the panel is zeros
+                        multiply_panel<1>(to, a, panel, W, rows, n, terms, columns(j), begin > 0);
+                }
             }
-            multiply_panel(out + j, a, right, stride, m, n, terms, columns, begin > 0);
         }
     }
 }
@@ -158,8 +179,6 @@ BH_HD void multiply(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, con
     }
 BH_MULTIPLY(float)
 BH_MULTIPLY(double)
-
-long parts(long all, long size) { return (all + size - 1) / size; }
 
 }  // namespace
 

@@ -1,5 +1,7 @@
 """A matrix that is packed once for many products."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 
@@ -76,3 +78,23 @@ def test_panels_of_another_size_are_refused(native):
     ready = packed(np.ones((3, 20)), backend="native")
     with pytest.raises(ValueError, match="must agree"):
         matrix_product.OP.implementation("native").times(np.ones((2, 4)), ready)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("rows", "terms", "columns"),
+    [(24, 17, 40), (25, 209, 40), (126, 417, 16), (127, 208, 300), (300, 500, 9), (131, 1, 140)],
+)
+def test_rows_terms_and_panels_in_several_blocks(native, dtype, rows, terms, columns):
+    """The compiled products themselves, whatever BLAS would be given."""
+    rng = np.random.default_rng(0)
+    x, W, dy = (
+        rng.uniform(0.5, 1.5, s) for s in ((rows, terms), (terms, columns), (rows, columns))
+    )
+    exact = x @ W, dy @ W.T, x.T @ dy
+    x, W, dy = (a.astype(dtype) for a in (x, W, dy))
+    compiled, dW = import_module("backhand._native").matrix_product, np.empty_like(W)
+    compiled.outer(x, dy, dW)
+    found = compiled.times(x, W), compiled.times_transposed(dy, W), dW
+    for product, right in zip(found, exact, strict=True):
+        np.testing.assert_allclose(product, right, rtol=TOLERANCE[dtype])
