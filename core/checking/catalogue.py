@@ -55,6 +55,12 @@ def _ops() -> list[Case]:
         # Values as large as the deviation: else their derivatives vanish beside others.
         return lambda d: (std * d.normal(B, Z), 2 * np.log(std) + d.normal(B, Z), d.normal(K, B, Z))
 
+    def statistics(std: float) -> Inputs:
+        return lambda d: (
+            np.concatenate([std * d.normal(B, Z), np.log(std) + d.normal(B, Z)], axis=-1),
+            d.normal(K, B, Z),
+        )
+
     def density(std: float) -> Inputs:
         return lambda d: (
             std * d.normal(B, D), std * d.normal(K, B, D), 2 * np.log(std) + d.normal(K, B, D)
@@ -106,6 +112,9 @@ def _ops() -> list[Case]:
         *(op("gaussian_density", variant, density(std)) for variant, std in STD.items()),
         op("gaussian_density", "one logvar", _normals((B, D), (K, B, D), (D,))),
         *(op("gaussian_latent", variant, spread(std)) for variant, std in STD.items()),
+        op("gaussian_sample", "", statistics(1.0)),
+        op("gaussian_sample", "s=4", statistics(np.exp(4.0))),
+        op("gaussian_sample", "s=-20", statistics(np.exp(-20.0))),
         op("embedding", "", lambda d: (d.normal(SIZE, D), IDS)),
         op("lstm_step", "", lstm()),
         op("lstm_step", "bias, forget bias", lstm((4 * D,), None, None, 1.0)),
