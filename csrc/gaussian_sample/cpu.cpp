@@ -17,7 +17,7 @@ constexpr long ELEMENTS = 1024;  // of the rows that are taken together
 template <typename REAL>
 constexpr long V = 32 / long(sizeof(REAL));  // numbers in a vector
 template <typename REAL>
-constexpr long BLOCK = 64 * V<REAL>;  // elements that are added before a sum goes on in double
+constexpr long BLOCK = 64 * V<REAL>;  // elements that are added before a sum begins anew
 
 template <typename REAL>
 BH_HD BhLanes<REAL>& lanes(REAL* x) {
@@ -36,42 +36,45 @@ BH_HD void scales_body(REAL* BH_RESTRICT std, const REAL* BH_RESTRICT stats, lon
     for (long i = 0; i < rows * cols; ++i) std[i] = bh_exp(std[i]);  // SIMD
 }
 
-// total[r] = the sum of s over each of R rows.
+// The sum of x over each of R rows that lie `step` apart.
 template <long R, typename REAL>
-BH_HD void log_stds_body(double* total, const REAL* s, long step, long cols) {
-    for (long r = 0; r < R; ++r) total[r] = 0.0;
+BH_HD void sums_body(REAL* sums, const REAL* x, long step, long cols) {
+    BhLanes<REAL> total = {};
     for (long begin = 0; begin < cols; begin += BLOCK<REAL>) {
         const long end = std::min(cols, begin + BLOCK<REAL>);
-        BhLanes<REAL> sum[V<REAL>] = {}, sums;
+        BhLanes<REAL> sum[V<REAL>] = {}, of_rows;
+        REAL rest[V<REAL>] = {};
         long i = begin;
         for (; i + V<REAL> <= end; i += V<REAL>)
 #pragma GCC unroll 8
-            for (long r = 0; r < R; ++r) sum[r] += lanes(s + r * step + i);
-        bh_sum_each(sums, sum);
-        for (long r = 0; r < R; ++r) total[r] += double(sums[r]);
+            for (long r = 0; r < R; ++r) sum[r] += lanes(x + r * step + i);
         for (; i < end; ++i)
-            for (long r = 0; r < R; ++r) total[r] += double(s[r * step + i]);
+            for (long r = 0; r < R; ++r) rest[r] += x[r * step + i];
+        bh_sum_each(of_rows, sum);
+        total += of_rows + lanes(rest);
     }
+    for (long r = 0; r < R; ++r) sums[r] = total[r];
 }
 
-// z of R rows of one sample; total: the sums of eps^2 over each, then, V / 2 behind, of z^2.
+// z of R rows of one sample; sums: of eps^2 over each row, and V / 2 behind these of z^2.
 template <long R, typename REAL>
-BH_HD void sample_body(REAL* BH_RESTRICT z, double* total, const REAL* BH_RESTRICT stats,
+BH_HD void sample_body(REAL* BH_RESTRICT z, REAL* BH_RESTRICT sums, const REAL* BH_RESTRICT stats,
                        const REAL* BH_RESTRICT std, const REAL* BH_RESTRICT eps, long cols) {
     constexpr long HALF = V<REAL> / 2;
-    for (long n = 0; n < V<REAL>; ++n) total[n] = 0.0;
+    BhLanes<REAL> total = {};
     for (long begin = 0; begin < cols; begin += BLOCK<REAL>) {
         const long end = std::min(cols, begin + BLOCK<REAL>);
-        BhLanes<REAL> sum[V<REAL>] = {}, sums;
+        BhLanes<REAL> sum[V<REAL>] = {}, of_rows;
         REAL rest[V<REAL>] = {};
         long i = begin;
         for (; i + V<REAL> <= end; i += V<REAL>)
 #pragma GCC unroll 4
             for (long r = 0; r < R; ++r) {
                 const long at = r * cols + i;
+                const BhLanes<REAL> mean = lanes(stats + at + r * cols), scale = lanes(std + at);
                 const BhLanes<REAL> e = lanes(eps + at);
                 BhLanes<REAL> x;
-                gaussian_sample_z(x, lanes(stats + at + r * cols), lanes(std + at), e);
+                gaussian_sample_z(x, mean, scale, e);
                 lanes(z + at) = x;
                 sum[r] += e * e;
                 sum[HALF + r] += x * x;
@@ -87,38 +90,38 @@ BH_HD void sample_body(REAL* BH_RESTRICT z, double* total, const REAL* BH_RESTRI
                 rest[r] += e * e;
                 rest[HALF + r] += x * x;
             }
-        bh_sum_each(sums, sum);
-        for (long n = 0; n < V<REAL>; ++n) total[n] += double(sums[n] + rest[n]);
+        bh_sum_each(of_rows, sum);
+        total += of_rows + lanes(rest);
     }
+    lanes(sums) = total;
 }
 
-// `rows` rows of stats and all their samples, which lie `all` rows apart.
+// `rows` rows of stats and all their samples; log_stds: memory for a number a row.
 template <typename REAL>
 BH_HD void forward_body(REAL* z, REAL* log_q, REAL* log_n, const REAL* stats, const REAL* eps,
-                        REAL* std, double* log_stds, long rows, SampleSizes s) {
+                        REAL* std, REAL* log_stds, long rows, SampleSizes s) {
     constexpr long R = V<REAL> / 2;
-    const long cols = s.cols;
+    const long cols = s.cols, step = 2 * cols;
     scales_body(std, stats, rows, cols);
-    const REAL* log_std = stats + cols;
     long r = 0;
     for (; r + V<REAL> <= rows; r += V<REAL>)
-        log_stds_body<V<REAL>>(log_stds + r, log_std + r * 2 * cols, 2 * cols, cols);
-    for (; r < rows; ++r) log_stds_body<1>(log_stds + r, log_std + r * 2 * cols, 2 * cols, cols);
-    double total[V<REAL>];
+        sums_body<V<REAL>>(log_stds + r, stats + r * step + cols, step, cols);
+    for (; r < rows; ++r) sums_body<1>(log_stds + r, stats + r * step + cols, step, cols);
+    REAL sums[V<REAL>];
     for (long k = 0; k < s.samples; ++k) {
         const long first = k * s.rows;
         const auto write = [&](long r, long n) {
-            log_q[first + r] = REAL(gaussian_sample_log_q(total[n], log_stds[r], double(cols)));
-            log_n[first + r] = REAL(gaussian_sample_log_n(total[R + n], double(cols)));
+            log_q[first + r] = gaussian_sample_log_q(sums[n], log_stds[r], REAL(cols));
+            log_n[first + r] = gaussian_sample_log_n(sums[R + n], REAL(cols));
         };
         for (r = 0; r + R <= rows; r += R) {
             const long at = (first + r) * cols;
-            sample_body<R>(z + at, total, stats + r * 2 * cols, std + r * cols, eps + at, cols);
+            sample_body<R>(z + at, sums, stats + r * step, std + r * cols, eps + at, cols);
             for (long n = 0; n < R; ++n) write(r + n, n);
         }
         for (; r < rows; ++r) {
             const long at = (first + r) * cols;
-            sample_body<1>(z + at, total, stats + r * 2 * cols, std + r * cols, eps + at, cols);
+            sample_body<1>(z + at, sums, stats + r * step, std + r * cols, eps + at, cols);
             write(r, 0);
         }
     }
@@ -161,7 +164,7 @@ BH_HD void finish_body(REAL* BH_RESTRICT dstats, const REAL* BH_RESTRICT std,
 
 #define BH_ROWS(REAL)                                                                             \
     BH_CLONES void forward_rows(REAL* z, REAL* log_q, REAL* log_n, const REAL* stats,             \
-                                const REAL* eps, REAL* std, double* log_stds, long rows,          \
+                                const REAL* eps, REAL* std, REAL* log_stds, long rows,            \
                                 SampleSizes s) {                                                  \
         forward_body(z, log_q, log_n, stats, eps, std, log_stds, rows, s);                        \
     }                                                                                             \
@@ -182,17 +185,14 @@ BH_ROWS(double)
 
 constexpr double ELEMENT_NS = 1.0, SAMPLE_NS = 0.4;  // on one core
 
-// run(first row, rows, memory for their standard deviations, and a double for each row) for every
-// block, shared among threads.
+// run(first row, rows, memory for cols + 1 numbers a row) for every block, shared among threads.
 template <typename REAL, typename F>
 void each_block(const SampleSizes& s, F&& run) {
     const double each = (ELEMENT_NS + SAMPLE_NS * double(s.samples)) * double(s.cols);
     const long block = std::max(1L, ELEMENTS / std::max(1L, s.cols));
     bh_parallel(bh_split(s.rows, each), [&](long begin, long end, int) {
-        std::unique_ptr<REAL[]> std(new REAL[block * s.cols]);
-        std::unique_ptr<double[]> numbers(new double[block]);
-        for (long r = begin; r < end; r += block)
-            run(r, std::min(block, end - r), std.get(), numbers.get());
+        std::unique_ptr<REAL[]> memory(new REAL[block * (s.cols + 1)]);
+        for (long r = begin; r < end; r += block) run(r, std::min(block, end - r), memory.get());
     });
 }
 
@@ -201,9 +201,10 @@ void each_block(const SampleSizes& s, F&& run) {
 template <typename REAL>
 void gaussian_sample_forward(REAL* z, REAL* log_q, REAL* log_n, const REAL* stats, const REAL* eps,
                              SampleSizes s) {
-    each_block<REAL>(s, [&](long r, long rows, REAL* std, double* log_stds) {
+    each_block<REAL>(s, [&](long r, long rows, REAL* std) {
         const long at = r * s.cols;
-        forward_rows(z + at, log_q + r, log_n + r, stats + 2 * at, eps + at, std, log_stds, rows, s);
+        forward_rows(z + at, log_q + r, log_n + r, stats + 2 * at, eps + at, std,
+                     std + rows * s.cols, rows, s);
     });
 }
 
@@ -211,19 +212,18 @@ template <typename REAL>
 void gaussian_sample_backward(REAL* dstats, REAL* deps, const REAL* dz, const REAL* d_log_q,
                               const REAL* d_log_n, const REAL* stats, const REAL* eps,
                               const REAL* z, SampleSizes s) {
-    each_block<REAL>(s, [&](long r, long rows, REAL* std, double* q) {
-        const long size = 2 * rows * s.cols;
-        REAL* to = dstats + 2 * r * s.cols;
-        std::vector<double> total;
-        scales(std, stats + 2 * r * s.cols, rows, s.cols);
-        std::fill_n(q, rows, 0.0);
-        bh_sum_blocked(to, size, s.samples, total, [&](long k) {
-            const long row = k * s.rows + r, at = row * s.cols;
+    each_block<REAL>(s, [&](long r, long rows, REAL* std) {
+        const long cols = s.cols;
+        REAL* to = dstats + 2 * r * cols;
+        std::vector<double> q(rows, 0.0), total;
+        scales(std, stats + 2 * r * cols, rows, cols);
+        bh_sum_blocked(to, 2 * rows * cols, s.samples, total, [&](long k) {
+            const long row = k * s.rows + r, at = row * cols;
             add(to, deps ? deps + at : nullptr, dz + at, d_log_q + row, d_log_n + row, eps + at,
-                z + at, std, rows, s.cols);
+                z + at, std, rows, cols);
             for (long n = 0; n < rows; ++n) q[n] += double(d_log_q[row + n]);
         });
-        finish(to, std, q, rows, s.cols);
+        finish(to, std, q.data(), rows, cols);
     });
 }
 

@@ -1,9 +1,10 @@
 // A Gaussian sample with its log-densities, element by element; shared by C++ and CUDA.
-// The equations are in kernels/gaussian_sample/DERIVATION.md.  T: a number, or a vector of them.
+// The equations are in kernels/gaussian_sample/DERIVATION.md.
 #pragma once
 
 #include "common/vec_math.h"
 
+// T: a number, or a vector of them (no reference to memory: it would be taken as aligned).
 template <typename T>
 BH_HD void gaussian_sample_z(T& z, const T& mean, const T& std, const T& eps) {
     z = mean + std * eps;  // [gaussian_sample.1]

@@ -1,4 +1,4 @@
-"""A reparameterised Gaussian sample with its log-densities in C++ (csrc/gaussian_sample/cpu.cpp)."""
+"""Reparameterised Gaussian samples, their log-densities, in C++ (csrc/gaussian_sample/cpu.cpp)."""
 
 from __future__ import annotations
 
