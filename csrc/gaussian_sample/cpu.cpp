@@ -139,7 +139,7 @@ BH_HD void add_body(REAL* BH_RESTRICT dstats, REAL* BH_RESTRICT deps, const REAL
         for (long i = 0; i < cols; ++i) {  // SIMD
             const long at = r * cols + i;
             const REAL t = gaussian_sample_dz(dz[at], n, z[at]);
-            dmean[i] += gaussian_sample_to_mean(t);
+            dmean[i] += t;  // [gaussian_sample.5]
             t_eps[i] += t * eps[at];
         }
         if (deps == nullptr) continue;

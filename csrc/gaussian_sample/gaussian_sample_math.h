@@ -22,16 +22,10 @@ BH_HD REAL gaussian_sample_log_n(REAL squares, REAL cols) {
     return REAL(-0.5) * (squares + cols * REAL(1.8378770664093453));  // [gaussian_sample.3]
 }
 
-// The whole gradient of a sample: t.
+// The whole gradient t of a sample.
 template <typename REAL>
 BH_HD REAL gaussian_sample_dz(REAL dz, REAL d_log_n, REAL z) {
     return dz - d_log_n * z;  // [gaussian_sample.4]
-}
-
-// What a sample adds to dmean, and to the sum that ds is made of.
-template <typename REAL>
-BH_HD REAL gaussian_sample_to_mean(REAL t) {
-    return t;  // [gaussian_sample.5]
 }
 
 // t_eps, d_log_q: sums over the samples.

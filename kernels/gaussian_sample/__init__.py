@@ -21,7 +21,9 @@ from backhand.checks import check
 from backhand.kernels.gaussian_sample.reference import Saved
 from backhand.outputs import kept
 
-OP = Op(__name__, numpy="reference", numba="numba_cpu", native="native")
+OP = Op(
+    __name__, numpy="reference", numba="numba_cpu", native="native", cuda="cuda", emulated="cuda"
+)
 
 
 def forward(
