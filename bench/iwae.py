@@ -198,8 +198,8 @@ def case(layers, k, floor):
         },
         ops=[
             "dense",
-            "gaussian_latent",
-            "bernoulli_logits",
+            "dense_bernoulli",
+            "gaussian_sample",
             "importance_weights",
             "adam",
         ],
@@ -211,9 +211,6 @@ def case(layers, k, floor):
         quick=True,
         steps=3,
         tolerances=dict.fromkeys(names(layers), 1e-3),
-        pool="kernels"
-        if k < 50
-        else "parts",  # as training has it: few rows are not worth dividing
     )
 
 

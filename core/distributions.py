@@ -15,6 +15,7 @@ from backhand.kernels import (
     bernoulli_logits,
     gaussian_density,
     gaussian_latent,
+    gaussian_sample,
     importance_weights,
 )
 from backhand.numerics import sum_samples
@@ -59,6 +60,24 @@ def latent(
         return grads[:2]
 
     return z, kl, backward
+
+
+def sample(
+    stats: Array, eps: Array
+) -> tuple[Array, Array, Array, Callable[[Array, Array, Array], Array]]:
+    """z = mean + exp(s) eps (K, B, Z), log q(z) and log N(z; 0, I) (K, B), for stats (B, 2 Z).
+
+    stats: mean and s beside each other.  backward(dz, d_log_q, d_log_n) gives dstats.
+    """
+    run = gaussian_sample.OP.resolve(None, stats, eps)
+    z, log_q, log_n, saved = gaussian_sample.forward(stats, eps, backend=run)
+
+    def backward(dz: Array, d_log_q: Array, d_log_n: Array) -> Array:
+        return gaussian_sample.backward(
+            dz, d_log_q, d_log_n, saved, need_eps=False, backend=run
+        )[0]  # fmt: skip
+
+    return z, log_q, log_n, backward
 
 
 def log_ratio(

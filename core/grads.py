@@ -130,7 +130,8 @@ class Accumulator:
             _ = self.array
 
     def forget(self) -> None:
-        self._forget_pending()
+        if self._pending or self._given is not None:
+            self._forget_pending()
         self._fresh = True
 
     def _forget_pending(self) -> None:

@@ -40,6 +40,8 @@ class Team:
         Whatever the threads' order, the sum is taken in the order of the parts.
         """
         count = max(1, min(parts(), n)) if self._divisible else 1
+        if count == 1:
+            return [work(slice(0, n), self._grads[0])]
         while len(self._grads) < count:
             self._grads.append(self._create())
         cuts = [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
@@ -47,8 +49,7 @@ class Team:
         try:
             results = [work(cuts[0], self._grads[0])]
         finally:
-            if others:
-                wait(others)  # nobody writes any more, whatever happened
+            wait(others)  # nobody writes any more, whatever happened
         results += [other.result() for other in others]
         for more in self._grads[1:count]:
             for total, g in zip(self._grads[0], more, strict=True):
@@ -58,8 +59,6 @@ class Team:
     def _start(
         self, work: Callable[[slice, list[Grads]], Result], cuts: list[slice]
     ) -> list[Future[Result]]:
-        if len(cuts) == 1:
-            return []
         if self._pool is None:
             self._pool = ThreadPoolExecutor(len(cuts) - 1, "backhand-part")
         # Each in a copy of this context: the backend that was asked for holds there too.

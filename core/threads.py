@@ -73,15 +73,16 @@ def training_threads(count: int, data: int, k: int, chain: bool, divisible: bool
     """``count`` threads inside the block, for steps of so many data, k rows each.
 
     chain: the step is a long chain of small products.  divisible: parts of the data may go
-    through the step by themselves.  Where rows are few BLAS finds nothing to share, and parts
-    would be small; the compiled kernels do share them, products too.
+    through the step by themselves.  The compiled kernels share the rows of a network, products
+    too; a chain would wait for the others at each of its products, so its data go in parts, as do
+    those of many rows where nothing is compiled.
     """
+    compiled = not chain and _native_pool() is not None
     many = chain or data * k > FEW_ROWS
-    by_parts = divisible and many and data >= 2 * count
-    few = not many and _native_pool() is not None
-    with blas_threads(1 if few or by_parts else count):  # which restores the others too
+    by_parts = divisible and many and not compiled and data >= 2 * count
+    with blas_threads(1 if compiled or by_parts else count):  # which restores the others too
         _set_parts(_count(count) if by_parts else 1)
-        _set_native(_count(count) if few else 1)
+        _set_native(_count(count) if compiled else 1)
         _set_numba(1)
         yield
 

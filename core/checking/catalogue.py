@@ -44,10 +44,10 @@ def _parameters(layer: Any) -> list[str]:
 
 
 def _ops() -> list[Case]:
-    def op(name: str, variant: str, inputs: Inputs) -> Case:
+    def op(name: str, variant: str, inputs: Inputs, wrt: tuple[str, ...] | None = None) -> Case:
         def make(draws: Draws) -> Subject:
             package = import_module(f"backhand.kernels.{name}")
-            return CallSubject(kernel(package), inputs(draws), None, None, "op")
+            return CallSubject(kernel(package), inputs(draws), wrt, None, "op")
 
         return Case(name, variant, "op", make)
 
@@ -71,6 +71,10 @@ def _ops() -> list[Case]:
 
     def dense(name: str) -> Inputs:
         return lambda d: (d.normal(K, B, D), d.normal(D, Z), d.normal(Z), name)
+
+    def to_logits(d: Draws) -> tuple[Any, ...]:  # h, Ws, bs, activations, x
+        Ws, bs = (d.normal(D, Z), d.normal(Z, SIZE)), (d.normal(Z), d.normal(SIZE))
+        return d.normal(K, B, D), Ws, bs, ("tanh", "identity"), _unit(d, B, SIZE)
 
     def far(name: str) -> Inputs:
         return lambda d: (_far(d), None, name)
@@ -121,6 +125,7 @@ def _ops() -> list[Case]:
         op("lstm_step", "mask", lstm(None, (B, D), MASK)),
         op("matrix_product", "", _normals((K, B, D), (D, Z))),
         *(op("dense", name, dense(name)) for name in ("tanh", "identity")),
+        op("dense_bernoulli", "", to_logits, ("h", "Ws", "bs")),
         *(op("bias_activation", name, biased(name)) for name in activations),
         *(op("bias_activation", f"{name} at 50", far(name)) for name in activations),
         op("causal_conv", "", conv(3, SIZE, 2, "tanh")),

@@ -43,17 +43,27 @@ class GaussianHead:
     def split(self, y: Array) -> tuple[Gaussian, Callable[[Array, Array], Array]]:
         """What the linear map gave, (..., 2 Z), as mean and logvar; backward gives its dy."""
         xp = xp_of(y)
+        stats, back_bound = self.bounded(y)
         Z = y.shape[-1] // 2
-        mean, s = y[..., :Z], y[..., Z:]
-        if self.bound:
-            t = xp.tanh(s / s.dtype.type(self.bound))
-            s = s.dtype.type(self.bound) * t
-        logvar = s + s
+        mean, s = stats[..., :Z], stats[..., Z:]
 
         def backward(dmean: Array, dlogvar: Array) -> Array:
-            ds = dlogvar + dlogvar
-            if self.bound:
-                ds = ds * (1 - t * t)
-            return xp.concatenate([dmean, ds], axis=-1)  # type: ignore[no-any-return]
+            dstats = xp.concatenate([dmean, dlogvar + dlogvar], axis=-1)
+            return back_bound(dstats)
 
-        return Gaussian(mean, logvar), backward
+        return Gaussian(mean, s + s), backward
+
+    def bounded(self, y: Array) -> tuple[Array, Callable[[Array], Array]]:
+        """(mean, s) beside each other, (..., 2 Z), s within the bound; backward gives dy."""
+        if not self.bound:
+            return y, lambda dstats: dstats
+        xp, Z = xp_of(y), y.shape[-1] // 2
+        bound = y.dtype.type(self.bound)
+        t = xp.tanh(y[..., Z:] / bound)
+        stats = xp.concatenate([y[..., :Z], bound * t], axis=-1)
+
+        def backward(dstats: Array) -> Array:
+            ds = dstats[..., Z:] * (1 - t * t)
+            return xp.concatenate([dstats[..., :Z], ds], axis=-1)  # type: ignore[no-any-return]
+
+        return stats, backward

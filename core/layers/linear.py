@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from backhand._types import Array
-from backhand.kernels import bias_activation, dense, matrix_product
+from backhand.kernels import bias_activation, dense, dense_bernoulli, matrix_product
 from backhand.kernels.bias_activation.reference import Saved
 from backhand.layers.initial import Initial
 
@@ -19,28 +19,68 @@ def affine(x: Array, layers: Sequence[Any]) -> tuple[Array, Backward]:
 
     layers: one or more with W, b and the name of an activation.
     """
-    Ws, bs = [layer.W for layer in layers], [layer.b for layer in layers]
+    Ws, bs, activations = _parts(layers)
     run = dense.OP.resolve(None, x, *Ws, *bs)
-    y, saved = dense.forward_layers(x, Ws, bs, [layer.activation for layer in layers], backend=run)
+    y, saved = dense.forward_layers(x, Ws, bs, activations, backend=run)
 
     def backward(dy: Array, gs: Sequence[Any], need_x: bool = True) -> Array | None:
-        gs = [g for _, g in zip(layers, gs, strict=False)]  # NO_GRAD is without end
-        if all(g.W.takes(dy.dtype) and g.b.takes(dy.dtype) for g in gs):
-            dWs, dbs = [g.W.claim() for g in gs], [g.b.claim() for g in gs]
+        gs = listed(layers, gs)
+        if (claimed := _claimed(gs, dy)) is not None:
+            dWs, dbs = claimed
             return dense.backward_layers(dy, saved, dWs=dWs, dbs=dbs, need_x=need_x, backend=run)[0]
-        return one_by_one(dy, gs, need_x)
-
-    def one_by_one(dy: Any, gs: Sequence[Any], need_x: bool) -> Array | None:
-        """Where gradients are added, deferred or not wanted."""
-        for i in reversed(range(len(layers))):
-            x_i, y_i, f = saved.ys[i - 1] if i else x, saved.ys[i], saved.activations[i]
-            if f != "identity":
-                dy, _ = bias_activation.backward(dy, Saved(y_i, f, False), backend=run)
-            gs[i].W.add_outer(x_i, dy, gs[i].b)
-            dy = matrix_product.times_transposed(dy, Ws[i], backend=run) if need_x or i else None
-        return dy  # type: ignore[no-any-return]
+        return _one_by_one(dy, saved, gs, need_x, run)
 
     return y, backward
+
+
+def bernoulli_of(h: Array, layers: Sequence[Any], x: Array) -> tuple[Array, Backward]:
+    """log p(x | logits), (K, B), the logits being what ``affine`` gives; h (K, B, I), x (B, D)."""
+    Ws, bs, activations = _parts(layers)
+    run = dense_bernoulli.OP.resolve(None, h, x, *Ws, *bs)
+    logp, saved = dense_bernoulli.forward(h, Ws, bs, activations, x, backend=run)
+
+    def backward(d_logp: Array, gs: Sequence[Any], need_h: bool = True) -> Array | None:
+        gs = listed(layers, gs)
+        if (claimed := _claimed(gs, d_logp)) is not None:
+            dWs, dbs = claimed
+            return dense_bernoulli.backward(
+                d_logp, saved, dWs=dWs, dbs=dbs, need_h=need_h, backend=run
+            )[0]
+        return _one_by_one(d_logp[..., None] * saved.ys[-1], saved, gs, need_h, run)
+
+    return logp, backward
+
+
+def listed(layers: Sequence[Any], gs: Any) -> list[Any]:
+    """As many gradients as layers: NO_GRAD is without end."""
+    return [g for _, g in zip(layers, gs, strict=False)]
+
+
+def _parts(layers: Sequence[Any]) -> tuple[list[Array], list[Array], list[str]]:
+    return [p.W for p in layers], [p.b for p in layers], [p.activation for p in layers]
+
+
+def _claimed(gs: Sequence[Any], dy: Array) -> tuple[list[Array], list[Array]] | None:
+    """The places of all gradients of W and of b, where they may be written there, else None."""
+    dtype = dy.dtype
+    for g in gs:
+        if not (g.W.takes(dtype) and g.b.takes(dtype)):
+            return None
+    return [g.W.claim() for g in gs], [g.b.claim() for g in gs]
+
+
+def _one_by_one(
+    dy: Any, saved: dense.Saved, gs: Sequence[Any], need_x: bool, run: str
+) -> Array | None:
+    """Where gradients are added, deferred or not wanted."""
+    for i in reversed(range(len(gs))):
+        x_i, y_i, f = saved.ys[i - 1] if i else saved.x, saved.ys[i], saved.activations[i]
+        if f != "identity":
+            dy, _ = bias_activation.backward(dy, Saved(y_i, f, False), backend=run)
+        gs[i].W.add_outer(x_i, dy, gs[i].b)
+        W = saved.Ws[i]
+        dy = matrix_product.times_transposed(dy, W, backend=run) if need_x or i else None
+    return dy  # type: ignore[no-any-return]
 
 
 @dataclass

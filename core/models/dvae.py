@@ -20,7 +20,9 @@ from backhand.distributions import gaussian, mixture
 from backhand.grads import NO_GRAD
 from backhand.model import Batch, Gaussian
 from backhand.models.iwae import IWAE, IWAEConfig
+from backhand.models.stochastic_layers import prior_of
 from backhand.noise import Noise
+from backhand.numerics import xp_of
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,13 @@ class DVAE(IWAE):
         x = self._rows(batch.x)
         seen = self.corrupt(batch, noise, (draws + 1) * k)
         shown = self._rows(seen.reshape(-1, *batch.x.shape[1:])).reshape(draws + 1, k, *x.shape)
-        q, _ = self.recognition.nets[0](shown)  # (K + 1, k, B, Z_1)
-        own = Gaussian(q.mean[0], q.logvar[0])
+        stats, _ = self.recognition.nets[0].stats(shown)  # (K + 1, k, B, 2 Z_1)
+        mean, s = xp_of(x).split(stats, 2, axis=-1)
+        q = Gaussian(mean, s + s)
         eps = self._noise(noise, batch.index, k, x.dtype)
-        z, log_q, *_ = self.recognition(x, eps, (own, NO_GRAD))
-        log_q = log_q - gaussian(z[0], *own)[0] + mixture(z[0], *q)[0]  # (k, B)
-        logp, log_prior, _ = self.generation(z, x)
+        z, log_q, log_top, *_ = self.recognition(x, eps, (stats[0], NO_GRAD))
+        log_q = log_q - gaussian(z[0], q.mean[0], q.logvar[0])[0] + mixture(z[0], *q)[0]  # (k, B)
+        logp, between, _ = self.generation(z, x)
+        log_prior = prior_of(log_top, between)
         bound: Array = (logp + log_prior - log_q).mean(axis=0) - self._log_volume()
         return bound

@@ -17,6 +17,7 @@ from backhand.estimators import ESTIMATORS, Mixing
 from backhand.grads import NO_GRAD
 from backhand.model import DEFAULT_OBJECTIVES, UNWEIGHTED, Batch, Bound, Weights
 from backhand.models.layered import Layered, LayeredConfig
+from backhand.models.stochastic_layers import prior_of
 from backhand.noise import Noise
 from backhand.numerics import mean_of_samples, xp_of
 
@@ -65,9 +66,10 @@ class IWAE(Layered):
         eps = self._noise(noise, batch.index, k, x.dtype)
         shown = x if seen is None else self._rows(seen.reshape(-1, *batch.x.shape[1:]))
         shown = shown if seen is None else shown.reshape(k, *x.shape)  # (k, B, D)
-        z, log_q, back_q, back_q_path = self.recognition(shown, eps)
-        logp, log_prior, back_p = self.generation(z, x)  # (k, B) each
-        logp_data, kl = logp - self._log_volume(), log_q - log_prior  # (k, B)
+        z, log_q, log_top, back_q, back_q_path = self.recognition(shown, eps)
+        logp, between, back_p = self.generation(z, x)  # (k, B) each
+        logp_data = logp - self._log_volume() if self.scaling else logp
+        kl = log_q - prior_of(log_top, between)  # (k, B)
         estimate = ESTIMATORS[self.config.estimator]
         mixing = Mixing(self.config.groups, self.config.beta)
         value, seeds = estimate(logp_data - kl, mixing)
@@ -80,13 +82,15 @@ class IWAE(Layered):
         ) -> None:
             d = xp.full(len(x), 1 / len(x), x.dtype) if d_objective is None else d_objective
             theta, phi = seeds.theta * d, seeds.phi * d  # (k, B)
-            dz = back_p(weights.likelihood * theta, weights.kl * theta, g.generation)
+            d_prior = weights.kl * theta
+            dz = back_p(weights.likelihood * theta, d_prior, g.generation)
             if seeds.phi is not seeds.theta:
-                dz = back_p(weights.likelihood * phi, weights.kl * phi, NO_GRAD)
+                d_prior = weights.kl * phi
+                dz = back_p(weights.likelihood * phi, d_prior, NO_GRAD)
             if seeds.path:
-                back_q_path(dz, -weights.kl * phi, g.recognition, seeds.again)
+                back_q_path(dz, -weights.kl * phi, d_prior, g.recognition, seeds.again)
             else:
-                back_q(dz, -weights.kl * phi, g.recognition)
+                back_q(dz, -weights.kl * phi, d_prior, g.recognition)
 
         terms = {"likelihood": mean_of_samples(logp_data), "kl": mean_of_samples(kl)}
         return Bound(value, terms, objective, backward, elbo=terms["likelihood"] - terms["kl"])

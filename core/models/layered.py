@@ -20,7 +20,7 @@ from backhand.layers import MLP, Initial
 from backhand.model import Batch, DataSpec, Draw, Gaussian
 from backhand.models.networks import Decoder, GaussianNet
 from backhand.models.outputs import OutputConfig, create_output
-from backhand.models.stochastic_layers import Generation, Recognition
+from backhand.models.stochastic_layers import Generation, Recognition, prior_of
 from backhand.models.vectors import OfVectors, Scaling, output_kind, pieces, scaling_and_mean
 from backhand.noise import Noise
 from backhand.numerics import xp_of
@@ -96,14 +96,14 @@ class Layered(OfVectors):
     def log_weights(self, batch: Batch, noise: Noise, k: int) -> Array:
         """log w of k samples per datum, (k, B); each datum is encoded once."""
         x = self._rows(batch.x)
-        first = self.recognition.nets[0](x)
+        first = self.recognition.nets[0].stats(x)
         out = xp_of(x).empty((k, len(x)), x.dtype)
         widest = max(x.shape[1], *self.config.latent, *self.config.hidden)
         for part, noise_here in pieces(k, noise, len(x) * widest):
             eps = self._noise(noise_here, batch.index, part.stop - part.start, x.dtype)
-            z, log_q, *_ = self.recognition(x, eps, first)
-            logp, log_prior, _ = self.generation(z, x)
-            out[part] = logp + log_prior - log_q - self._log_volume()
+            z, log_q, log_top, *_ = self.recognition(x, eps, first)
+            logp, between, _ = self.generation(z, x)
+            out[part] = logp + prior_of(log_top, between) - log_q - self._log_volume()
         return out  # type: ignore[no-any-return]
 
     def _noise(self, noise: Noise, index: Array, k: int, dtype: Any) -> list[Array]:
@@ -117,17 +117,20 @@ class Layered(OfVectors):
     ) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
         """The ELBO (B,) with q (B, Z_1) for q(z_1 | x); backward(d) gives (dmean, dlogvar)."""
         x = self._rows(batch.x)
+        xp, Z = xp_of(x), q.mean.shape[-1]
         grads: list[Array] = []
         eps = self._noise(noise, batch.index, k, x.dtype)
-        first = q, lambda dmean, dlogvar, g, need_x: grads.extend((dmean, dlogvar))
-        z, log_q, back_q, _ = self.recognition(x, eps, first)
-        logp, log_prior, back_p = self.generation(z, x)  # (k, B) each
+        stats = xp.concatenate([q.mean, 0.5 * q.logvar], axis=-1)
+        first = stats, lambda dstats, g, need_x: grads.append(dstats)
+        z, log_q, log_top, back_q, _ = self.recognition(x, eps, first)
+        logp, between, back_p = self.generation(z, x)  # (k, B) each
 
         def backward(d: Array) -> tuple[Array, Array]:
-            each = xp_of(x).broadcast_to(d / k, logp.shape)
-            back_q(back_p(each, each, NO_GRAD), -each, NO_GRAD)
-            return grads[0], grads[1]
+            each = xp.broadcast_to(d / k, logp.shape)
+            back_q(back_p(each, each, NO_GRAD), -each, each, NO_GRAD)
+            return grads[-1][..., :Z], 0.5 * grads[-1][..., Z:]
 
+        log_prior = prior_of(log_top, between)
         return (logp + log_prior - log_q).mean(axis=0) - self._log_volume(), backward
 
     def posterior_means(self, batch: Batch, noise: Noise, k: int = 50) -> list[Array]:

@@ -1,13 +1,15 @@
 """What a decoder ends in: the parameters of p(x | h) and its log-likelihood.
 
-logp, backward = output(h, x)        h (K, B, H), x (B, D) data, logp (K, B) nats
-dh = backward(d_logp, g)
+logp, backward = output(h, x, before)      h (K, B, H), x (B, D) data, logp (K, B) nats
+dh = backward(d_logp, g, g_before)
+
+before: layers between h and the output, for which one call is faster than two.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -16,6 +18,7 @@ import numpy as np
 from backhand._types import Array
 from backhand.distributions import bernoulli, gaussian
 from backhand.layers import GaussianHead, Identity, Initial, Linear
+from backhand.layers.linear import affine, bernoulli_of, listed
 from backhand.noise import Noise
 from backhand.numerics import sigmoid, xp_of
 from backhand.params import constant
@@ -57,12 +60,18 @@ class BernoulliOutput:
         linear.b[...] = logits_of(data_mean)
         return cls(linear)
 
-    def __call__(self, h: Array, x: Array) -> tuple[Array, Callable[..., Any]]:
-        logits, back_linear = self.linear(h)  # (K, B, D)
-        logp, back_bernoulli = bernoulli(x, logits)  # (K, B)
+    def __call__(
+        self, h: Array, x: Array, before: Sequence[Any] = ()
+    ) -> tuple[Array, Callable[..., Any]]:
+        if isinstance(self.linear, Identity):
+            logp, back_bernoulli = bernoulli(x, h)  # (K, B)
+            return logp, lambda d_logp, g, g_before=(), need_x=True: back_bernoulli(d_logp)
+        logp, back_layers = bernoulli_of(h, (*before, self.linear), x)  # (K, B)
 
-        def backward(d_logp: Array, g: Any, need_x: bool = True) -> Array | None:
-            return back_linear(back_bernoulli(d_logp), g.linear, need_x)  # type: ignore[no-any-return]
+        def backward(
+            d_logp: Array, g: Any, g_before: Any = (), need_x: bool = True
+        ) -> Array | None:
+            return back_layers(d_logp, (*listed(before, g_before), g.linear), need_x)  # type: ignore[no-any-return]
 
         return logp, backward
 
@@ -101,15 +110,19 @@ class GaussianOutput:
         assert s is not None
         return xp_of(s).broadcast_to(s + s, (size,))  # type: ignore[no-any-return]
 
-    def __call__(self, h: Array, x: Array) -> tuple[Array, Callable[..., Any]]:
-        mean, back_linear = self.linear(h)  # (K, B, D)
+    def __call__(
+        self, h: Array, x: Array, before: Sequence[Any] = ()
+    ) -> tuple[Array, Callable[..., Any]]:
+        mean, back_linear = _after(before, self.linear, h)  # (K, B, D)
         logp, back_gaussian = gaussian(x, mean, self._logvar(mean.shape[-1]))  # (K, B)
 
-        def backward(d_logp: Array, g: Any, need_x: bool = True) -> Array | None:
+        def backward(
+            d_logp: Array, g: Any, g_before: Any = (), need_x: bool = True
+        ) -> Array | None:
             _, dmean, dlogvar = back_gaussian(d_logp, need_x=False)  # (K, B, D), (D,)
             if self.log_std is not None:
                 g.log_std.add(2 * dlogvar.sum(keepdims=True))
-            return back_linear(dmean, g.linear, need_x)  # type: ignore[no-any-return]
+            return back_linear(dmean, g.linear, g_before, need_x)  # type: ignore[no-any-return]
 
         return logp, backward
 
@@ -136,13 +149,18 @@ class LearnedGaussianOutput:
         head.linear.b[data_mean.size :] = math.log(std)
         return cls(head)
 
-    def __call__(self, h: Array, x: Array) -> tuple[Array, Callable[..., Any]]:
-        p, back_head = self.head(h)  # (K, B, D) each
+    def __call__(
+        self, h: Array, x: Array, before: Sequence[Any] = ()
+    ) -> tuple[Array, Callable[..., Any]]:
+        y, back_linear = _after(before, self.head.linear, h)  # (K, B, 2 D)
+        p, back_split = self.head.split(y)  # (K, B, D) each
         logp, back_gaussian = gaussian(x, p.mean, p.logvar)  # (K, B)
 
-        def backward(d_logp: Array, g: Any, need_x: bool = True) -> Array | None:
+        def backward(
+            d_logp: Array, g: Any, g_before: Any = (), need_x: bool = True
+        ) -> Array | None:
             _, dmean, dlogvar = back_gaussian(d_logp, need_x=False)  # (K, B, D) each
-            return back_head(dmean, dlogvar, g.head, need_x)  # type: ignore[no-any-return]
+            return back_linear(back_split(dmean, dlogvar), g.head.linear, g_before, need_x)  # type: ignore[no-any-return]
 
         return logp, backward
 
@@ -152,6 +170,19 @@ class LearnedGaussianOutput:
     def draw(self, h: Array, noise: Noise, index: Array) -> Array:
         p = self.head(h)[0]
         return _around(p.mean, p.logvar, noise, index)
+
+
+def _after(
+    before: Sequence[Any], linear: Linear | Identity, h: Array
+) -> tuple[Array, Callable[..., Any]]:
+    """The linear map behind other layers; backward(dy, g, g_before, need_x)."""
+    if isinstance(linear, Identity):
+        y, back_linear = linear(h)
+        return y, lambda dy, g, g_before, need_x: back_linear(dy, g, need_x)
+    y, back_layers = affine(h, (*before, linear))
+    return y, lambda dy, g, g_before, need_x: back_layers(
+        dy, (*listed(before, g_before), g), need_x
+    )
 
 
 Output = BernoulliOutput | GaussianOutput | LearnedGaussianOutput

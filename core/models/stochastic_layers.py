@@ -13,111 +13,117 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from backhand._types import Array
-from backhand.distributions import gaussian, latent
+from backhand.distributions import gaussian, sample
 from backhand.grads import NO_GRAD
-from backhand.model import Gaussian
 from backhand.models.networks import Decoder, GaussianNet
-from backhand.numerics import LOG_2PI, log_standard_normal, squared_norm, sum_samples, xp_of
+from backhand.numerics import xp_of
 
 
 class _Step(NamedTuple):
     """One layer of a pass up: its density, and the way back."""
 
-    q: Gaussian  # (B, Z) in the first layer, else (K, B, Z)
+    stats: Array  # (B, 2 Z) in the first layer, else (K, B, 2 Z)
     eps: Array  # (K, B, Z)
     back_net: Callable[..., Any]
-    back_latent: Callable[..., Any]
+    back_sample: Callable[[Array, Array, Array], Array]
 
 
 @dataclass
 class Recognition:
-    """z_l = mean_l + exp(logvar_l / 2) eps_l, where mean_l and logvar_l are of z_{l-1}; z_0 = x.
+    """z_l = mean_l + exp(s_l) eps_l, where mean_l and s_l are of z_{l-1}; z_0 = x.
 
-    z, log_q, backward, backward_path = recognition(x, eps)      log_q (K, B)
+    z, log_q, log_top, backward, backward_path = recognition(x, eps)
+    log_q = log q(z | x) and log_top = log N(z_L; 0, I), (K, B) each
     """
 
     nets: tuple[GaussianNet, ...]
 
     def __call__(
         self, x: Array, eps: list[Array], first: Any = None
-    ) -> tuple[list[Array], Array, Callable[..., None], Callable[..., None]]:
-        """eps: (K, B, Z_l) each.  first: ``self.nets[0](x)``, where it is at hand."""
+    ) -> tuple[list[Array], Array, Array, Callable[..., None], Callable[..., None]]:
+        """eps: (K, B, Z_l) each.  first: ``self.nets[0].stats(x)``, where it is at hand."""
         z: list[Array] = []
         steps: list[_Step] = []
-        log_q: Any = 0
+        log_q: Any = None
         for i, (net, e) in enumerate(zip(self.nets, eps, strict=True)):
-            q, back_net = first if first and i == 0 else net(z[-1] if z else x)
-            z_l, _, back_latent = latent(q.mean, q.logvar, e)  # (K, B, Z)
-            log_q = log_q - 0.5 * (squared_norm(e) + q.logvar.sum(axis=-1) + e.shape[-1] * LOG_2PI)
+            stats, back_net = first if first and i == 0 else net.stats(z[-1] if z else x)
+            z_l, log_q_l, log_top, back_sample = sample(stats, e)  # (K, B, Z), (K, B), (K, B)
+            log_q = log_q + log_q_l if i else log_q_l
             z.append(z_l)
-            steps.append(_Step(q, e, back_net, back_latent))
+            steps.append(_Step(stats, e, back_net, back_sample))
+        top = len(steps) - 1
 
-        def backward(dz: list[Array], d_log_q: Array, g: Any) -> None:
-            """dz: what the rest of the objective gives to each z; d_log_q (K, B)."""
-            below: Any = 0
+        def backward(dz: list[Array], d_log_q: Array, d_log_top: Array, g: Any) -> None:
+            """dz: what the rest of the objective gives to each z; d_log_q, d_log_top (K, B)."""
+            none = xp_of(x).zeros_like(d_log_q) if top else d_log_top
+            below: Any = None
             for i, step in reversed(list(enumerate(steps))):
-                dmean, dlogvar = _through_sample(step, dz[i] + below)
-                d = -0.5 * sum_samples(d_log_q, dlogvar.ndim - 1)  # the same for each dimension
-                dlogvar = dlogvar + d[..., None]
-                below = step.back_net(dmean, dlogvar, g.nets[i], need_x=i > 0)
+                d = dz[i] if below is None else dz[i] + below
+                dstats = step.back_sample(d, d_log_q, d_log_top if i == top else none)
+                below = step.back_net(dstats, g.nets[i], need_x=i > 0)
 
         def backward_path(
-            dz: list[Array], d_log_q: Array, g: Any, again: Array | None = None
+            dz: list[Array], d_log_q: Array, d_log_top: Array, g: Any, again: Array | None = None
         ) -> None:
             """The same, with the parameters of q inside log q held constant.
 
-            log q still depends on z_{l-1} through mean_l and logvar_l: that way leads through
+            log q still depends on z_{l-1} through mean_l and s_l: that way leads through
             the network too, its own parameters left out.
             """
-            dz = list(dz)
+            xp, dz = xp_of(x), list(dz)
+            none = xp.zeros_like(d_log_q)
+            dz[top] = dz[top] - d_log_top[..., None] * z[top]
             below: Any = 0
             for i, step in reversed(list(enumerate(steps))):
                 d = d_log_q[..., None]  # (K, B, 1)
-                u = step.eps * xp_of(x).exp(-0.5 * step.q.logvar)  # (z - mean) / variance
+                s = step.stats[..., step.eps.shape[-1] :]
+                u = step.eps * xp.exp(-s)  # (z - mean) / variance
                 total = dz[i] - d * u
                 if i:
-                    d_logvar = 0.5 * d * (step.eps * step.eps - 1)
-                    dz[i - 1] = dz[i - 1] + step.back_net(d * u, d_logvar, NO_GRAD, need_x=True)
+                    dstats = xp.concatenate([d * u, d * (step.eps * step.eps - 1)], axis=-1)
+                    dz[i - 1] = dz[i - 1] + step.back_net(dstats, NO_GRAD, need_x=True)
                 if again is not None:
                     total = total * again[..., None]
-                dmean, dlogvar = _through_sample(step, total + below)
-                below = step.back_net(dmean, dlogvar, g.nets[i], need_x=i > 0)
+                below = step.back_net(
+                    step.back_sample(total + below, none, none), g.nets[i], need_x=i > 0
+                )
 
-        return z, log_q, backward, backward_path
+        return z, log_q, log_top, backward, backward_path
 
 
 @dataclass
 class Generation:
-    """logp, log_prior, backward = generation(z, x)     log p(x | z_1), log p(z): (K, B) each.
+    """logp, log_between, backward = generation(z, x)
 
+    log p(x | z_1), and log p(z_1 .. z_{L-1} | z_L), which is None for L = 1: (K, B) each.
     ``nets`` give p(z_l | z_{l+1}), l = 1 .. L-1, ``decoder`` p(x | z_1).
     """
 
     nets: tuple[GaussianNet, ...]
     decoder: Decoder
 
-    def __call__(self, z: list[Array], x: Array) -> tuple[Array, Array, Callable[..., list[Array]]]:
+    def __call__(
+        self, z: list[Array], x: Array
+    ) -> tuple[Array, Array | None, Callable[..., list[Array]]]:
         logp, back_decoder = self.decoder(z[0], x)
-        top = z[-1]
-        log_prior = log_standard_normal(top)
+        between: Any = None
         backs = []
         for i, net in enumerate(self.nets):
             p, back_net = net(z[i + 1])
             log_p, back_p = gaussian(z[i], p.mean, p.logvar)
-            log_prior = log_prior + log_p
+            between = between + log_p if i else log_p
             backs.append((back_net, back_p))
 
-        def backward(d_logp: Array, d_log_prior: Array, g: Any) -> list[Array]:
+        def backward(d_logp: Array, d_between: Array, g: Any) -> list[Array]:
             """dz_1 .. dz_L."""
             dz = [back_decoder(d_logp, g.decoder)]
             for i, (back_net, back_p) in enumerate(backs):
-                d, dmean, dlogvar = back_p(d_log_prior)
+                d, dmean, dlogvar = back_p(d_between)
                 dz[i] = dz[i] + d
                 dz.append(back_net(dmean, dlogvar, g.nets[i], need_x=True))
-            dz[-1] = dz[-1] - d_log_prior[..., None] * top
             return dz
 
-        return logp, log_prior, backward
+        return logp, between, backward
 
     def draw(self, eps: list[Array]) -> tuple[Array, Callable[[Array], list[Array]]]:
         """z_1 (..., Z_1) from the top down, from standard normals eps_1 .. eps_L.
@@ -141,7 +147,6 @@ class Generation:
         return z, backward
 
 
-def _through_sample(step: _Step, dz: Array) -> tuple[Array, Array]:
-    """(dmean, dlogvar) of z = mean + exp(logvar / 2) eps."""
-    no_kl = xp_of(dz).zeros_like(step.q.mean)
-    return step.back_latent(dz, no_kl)  # type: ignore[no-any-return]
+def prior_of(log_top: Array, between: Array | None) -> Array:
+    """log p(z) = log p(z_L) + log p(z_1 .. z_{L-1} | z_L), (K, B)."""
+    return log_top if between is None else log_top + between

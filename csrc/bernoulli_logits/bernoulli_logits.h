@@ -13,3 +13,7 @@ void bernoulli_logits_forward(REAL* logp, const REAL* x, const REAL* logits, Ber
 template <typename REAL>
 void bernoulli_logits_backward(REAL* dx, REAL* d_logits, const REAL* d_logp, const REAL* x,
                                const REAL* logits, BernoulliSizes sizes);
+
+// log p(x | l) of one row, whose logits become the slopes x - sigmoid(l); by the thread that calls.
+template <typename REAL>
+double bernoulli_slopes(REAL* l, const REAL* x, long cols);

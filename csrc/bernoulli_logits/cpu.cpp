@@ -33,6 +33,40 @@ BH_HD double forward_block(const REAL* BH_RESTRICT x, const REAL* BH_RESTRICT l,
     return total;
 }
 
+// The same, and the slopes for d = 1 in the place of the logits, for one exponential in all.
+template <typename REAL>
+BH_HD double slopes_block(REAL* BH_RESTRICT l, const REAL* BH_RESTRICT x, long n) {
+    REAL sum[LANES], product[LANES];
+    for (int j = 0; j < LANES; ++j) sum[j] = REAL(0), product[j] = REAL(1);
+    long i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; ++j) {  // SIMD
+            const REAL logit = l[i + j], tail = bernoulli_tail(logit);
+            sum[j] += bernoulli_linear(x[i + j], logit);
+            product[j] *= REAL(1) + tail;
+            l[i + j] = bernoulli_slope_from(x[i + j], logit, tail);
+        }
+    for (int j = 0; i + j < n; ++j) {
+        const REAL logit = l[i + j], tail = bernoulli_tail(logit);
+        sum[j] += bernoulli_linear(x[i + j], logit);
+        product[j] *= REAL(1) + tail;
+        l[i + j] = bernoulli_slope_from(x[i + j], logit, tail);
+    }
+    double total = 0.0;
+    for (int j = 0; j < LANES; ++j) product[j] = sum[j] - bh_log(product[j]);  // SIMD
+    for (int j = 0; j < LANES; ++j) total += double(product[j]);
+    return total;
+}
+
+template <typename REAL>
+BH_HD double slopes_body(REAL* l, const REAL* x, long cols) {
+    constexpr long BLOCK = LANES * BERNOULLI_FACTORS;
+    double total = 0.0;
+    for (long i = 0; i < cols; i += BLOCK)
+        total += slopes_block(l + i, x + i, std::min(BLOCK, cols - i));
+    return total;
+}
+
 template <typename REAL>
 BH_HD REAL forward_body(const REAL* x, const REAL* l, long cols) {
     constexpr long BLOCK = LANES * BERNOULLI_FACTORS;
@@ -56,6 +90,9 @@ BH_HD void add_body(REAL* BH_RESTRICT dx, REAL d, const REAL* BH_RESTRICT l, lon
 #define BH_ROWS(REAL)                                                                     \
     BH_CLONES REAL forward_row(const REAL* x, const REAL* l, long cols) {                 \
         return forward_body(x, l, cols);                                                  \
+    }                                                                                     \
+    BH_CLONES double slopes_row(REAL* l, const REAL* x, long cols) {                      \
+        return slopes_body(l, x, cols);                                                   \
     }                                                                                     \
     BH_CLONES void backward_row(REAL* dl, REAL d, const REAL* x, const REAL* l, long cols) { \
         backward_body(dl, d, x, l, cols);                                                 \
@@ -98,7 +135,13 @@ void bernoulli_logits_backward(REAL* dx, REAL* d_logits, const REAL* d_logp, con
     });
 }
 
+template <typename REAL>
+double bernoulli_slopes(REAL* l, const REAL* x, long cols) {
+    return slopes_row(l, x, cols);
+}
+
 #define BH_INSTANCE(REAL)                                                                      \
+    template double bernoulli_slopes<REAL>(REAL*, const REAL*, long);                          \
     template void bernoulli_logits_forward<REAL>(REAL*, const REAL*, const REAL*,              \
                                                  BernoulliSizes);                              \
     template void bernoulli_logits_backward<REAL>(REAL*, REAL*, const REAL*, const REAL*,      \

@@ -27,28 +27,28 @@ BH_HD void forward_flat_body(REAL* BH_RESTRICT y, const REAL* BH_RESTRICT a, lon
     for (long i = 0; i < n; ++i) y[i] = activation<F>(a[i]);  // SIMD
 }
 
-// One row; db is where the row is added.
+// One row, dy times factor; db is where the row is added.
 template <Activation F, typename REAL>
 BH_HD void backward_body(REAL* BH_RESTRICT da, REAL* BH_RESTRICT db, const REAL* BH_RESTRICT dy,
-                         const REAL* BH_RESTRICT y, long cols) {
+                         const REAL* BH_RESTRICT y, REAL factor, long cols) {
     for (long i = 0; i < cols; ++i) {  // SIMD
-        const REAL d = dy[i] * activation_slope<F>(y[i]);  // [bias_activation.3]
+        const REAL d = factor * dy[i] * activation_slope<F>(y[i]);  // [bias_activation.3]
         da[i] = d;
         db[i] += d;  // [bias_activation.4]
     }
 }
 
 template <typename REAL>
-BH_HD void add_body(REAL* BH_RESTRICT db, const REAL* BH_RESTRICT dy, long cols) {
-    for (long i = 0; i < cols; ++i) db[i] += dy[i];  // SIMD [bias_activation.4]
+BH_HD void add_body(REAL* BH_RESTRICT db, const REAL* BH_RESTRICT dy, REAL factor, long cols) {
+    for (long i = 0; i < cols; ++i) db[i] += factor * dy[i];  // SIMD [bias_activation.4]
 }
 
 // As backward_body, where da is in the place of dy.
 template <Activation F, typename REAL>
 BH_HD void backward_in_place_body(REAL* BH_RESTRICT d, REAL* BH_RESTRICT db,
-                                  const REAL* BH_RESTRICT y, long cols) {
+                                  const REAL* BH_RESTRICT y, REAL factor, long cols) {
     for (long i = 0; i < cols; ++i) {  // SIMD
-        d[i] *= activation_slope<F>(y[i]);  // [bias_activation.3]
+        d[i] *= factor * activation_slope<F>(y[i]);  // [bias_activation.3]
         db[i] += d[i];  // [bias_activation.4]
     }
 }
@@ -68,16 +68,19 @@ BH_HD void backward_flat_body(REAL* BH_RESTRICT da, const REAL* BH_RESTRICT dy,
                                  long cols) {                                                     \
         BH_WITH_ACTIVATION(f, in_place_body<F>(y, b, rows, row, cols))                            \
     }                                                                                             \
-    BH_CLONES void backward_in_place(Activation f, REAL* d, REAL* db, const REAL* y, long cols) { \
-        BH_WITH_ACTIVATION(f, backward_in_place_body<F>(d, db, y, cols))                          \
+    BH_CLONES void backward_in_place(Activation f, REAL* d, REAL* db, const REAL* y, REAL factor, \
+                                     long cols) {                                                 \
+        BH_WITH_ACTIVATION(f, backward_in_place_body<F>(d, db, y, factor, cols))                  \
     }                                                                                             \
-    BH_CLONES void add_row(REAL* db, const REAL* dy, long cols) { add_body(db, dy, cols); }       \
+    BH_CLONES void add_row(REAL* db, const REAL* dy, REAL factor, long cols) {                    \
+        add_body(db, dy, factor, cols);                                                           \
+    }                                                                                             \
     BH_CLONES void forward_flat(Activation f, REAL* y, const REAL* a, long n) {                   \
         BH_WITH_ACTIVATION(f, forward_flat_body<F>(y, a, n))                                      \
     }                                                                                             \
     BH_CLONES void backward_row(Activation f, REAL* da, REAL* db, const REAL* dy, const REAL* y,  \
-                                long cols) {                                                      \
-        BH_WITH_ACTIVATION(f, backward_body<F>(da, db, dy, y, cols))                              \
+                                REAL factor, long cols) {                                         \
+        BH_WITH_ACTIVATION(f, backward_body<F>(da, db, dy, y, factor, cols))                      \
     }                                                                                             \
     BH_CLONES void backward_flat(Activation f, REAL* da, const REAL* dy, const REAL* y, long n) { \
         BH_WITH_ACTIVATION(f, backward_flat_body<F>(da, dy, y, n))                                \
@@ -105,6 +108,22 @@ void bias_activation_forward(REAL* y, const REAL* a, const REAL* b, long rows, l
 }
 
 template <typename REAL>
+void bias_activation_backward_rows(REAL* da, double* db, const REAL* dy, const REAL* y,
+                                   const REAL* factors, long rows, long cols, Activation f) {
+    BhRowSums<REAL> sums(cols);
+    for (long r = 0, at = 0; r < rows; ++r, at += cols) {
+        const REAL factor = factors ? factors[r] : REAL(1);
+        if (da == nullptr)
+            add_row(sums.row(), dy + at, factor, cols);
+        else if (da == dy)
+            backward_in_place(f, da + at, sums.row(), y + at, factor, cols);
+        else
+            backward_row(f, da + at, sums.row(), dy + at, y + at, factor, cols);
+    }
+    sums.add_to(db);
+}
+
+template <typename REAL>
 void bias_activation_backward(REAL* da, REAL* db, const REAL* dy, const REAL* y, long rows,
                               long cols, Activation f) {
     const BhSplit split = bh_split(rows, BACKWARD_NS * double(cols));
@@ -114,14 +133,9 @@ void bias_activation_backward(REAL* da, REAL* db, const REAL* dy, const REAL* y,
             const long at = begin * cols;
             return backward_flat(f, da + at, dy + at, y + at, (end - begin) * cols);
         }
-        BhRowSums<REAL> rows_of_db(cols);
-        for (long at = begin * cols; at < end * cols; at += cols) {
-            if (da == nullptr)
-                add_row(rows_of_db.row(), dy + at, cols);
-            else
-                backward_row(f, da + at, rows_of_db.row(), dy + at, y + at, cols);
-        }
-        rows_of_db.add_to(sums[chunk].data());
+        const long at = begin * cols;
+        bias_activation_backward_rows<REAL>(da ? da + at : nullptr, sums[chunk].data(), dy + at,
+                                            y + at, nullptr, end - begin, cols, f);
     });
     if (db == nullptr) return;
     for (long i = 0; i < cols; ++i) {
@@ -142,13 +156,15 @@ void bias_activation_backward_columns(REAL* d, REAL* db, const REAL* y, long row
                                       long first, long last, Activation f) {
     BhRowSums<REAL> sums(last - first);
     for (long at = first; at < rows * cols; at += cols)
-        backward_in_place(f, d + at, sums.row(), y + at, last - first);
+        backward_in_place(f, d + at, sums.row(), y + at, REAL(1), last - first);
     std::vector<double> total(last - first, 0.0);
     sums.add_to(total.data());
     for (long i = first; i < last; ++i) db[i] = REAL(total[i - first]);
 }
 
 #define BH_INSTANCE(REAL)                                                                       \
+    template void bias_activation_backward_rows<REAL>(REAL*, double*, const REAL*, const REAL*, \
+                                                      const REAL*, long, long, Activation);     \
     template void bias_activation_forward<REAL>(REAL*, const REAL*, const REAL*, long, long,    \
                                                 Activation);                                    \
     template void bias_activation_backward<REAL>(REAL*, REAL*, const REAL*, const REAL*, long,  \

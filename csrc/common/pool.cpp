@@ -18,7 +18,7 @@
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto AWAKE = std::chrono::microseconds(100);  // then a waiting thread sleeps
+constexpr auto AWAKE = std::chrono::microseconds(300);  // then a waiting thread sleeps
 constexpr double CHUNK_NS = 10000.0;                    // the least work that is worth handing over
 
 long process() {

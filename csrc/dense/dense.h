@@ -14,8 +14,19 @@ struct Layer {
     Activation f;
 };
 
+// What becomes of the last y, logits of data x (data, outputs): row r is for x[r % data], and
+// logp (rows) its log-likelihood; the slopes x - sigmoid(y) take the place of the logits.
 template <typename REAL>
-void dense_forward(const REAL* x, long rows, const std::vector<Layer<REAL>>& layers);
+struct Bernoulli {
+    const REAL* x;
+    long data;
+    REAL* logp;
+};
+
+// end: null, or how the layers end.
+template <typename REAL>
+void dense_forward(const REAL* x, long rows, const std::vector<Layer<REAL>>& layers,
+                   const Bernoulli<REAL>* end = nullptr);
 
 // What a layer's backward reads, and where it writes.
 template <typename REAL>
@@ -26,6 +37,8 @@ struct LayerBack {
     Activation f;
 };
 
-// dy: of the last layer; dx: of the first, or null.
+// dy: of the last layer, whose rows are multiplied by factors (rows), or null; its f is the
+// identity where there are factors.  dx: of the first, or null.
 template <typename REAL>
-void dense_backward(REAL* dx, const REAL* dy, long rows, const std::vector<LayerBack<REAL>>& layers);
+void dense_backward(REAL* dx, const REAL* dy, const REAL* factors, long rows,
+                    const std::vector<LayerBack<REAL>>& layers);

@@ -16,10 +16,22 @@ constexpr long PANELS = 8;  // that are made at once where the rows are more tha
 constexpr long PACKED_TERMS = 512;  // of one that comes ready
 constexpr long FEW = 24;  // rows for which a panel is read where it lies: packing costs more
 constexpr long GROUP = 16;  // rows that a thread takes at once
+constexpr long LONG = 48;  // terms from which A^T is packed too: its columns lie far apart
+constexpr long LONG_TERMS = 200;  // of its panels, which stay in the second cache
 constexpr long MOST_ROWS = 6;  // 12 sums, two vectors and a factor: 15 of 16 registers
 constexpr double TERM_NS = 1.0 / 40;  // for a term on one core, as the pool wants to know it
 
 BH_HD long parts(long all, long size) { return (all + size - 1) / size; }
+
+// Rows in tiles of nearly the same height.
+struct Tiles {
+    long count, low, higher;  // so many of the tiles are higher by one row
+};
+
+BH_HD Tiles tiles_of(long rows) {
+    const long count = std::max(1L, parts(rows, MOST_ROWS));
+    return {count, rows / count, rows % count};
+}
 
 template <typename REAL>
 constexpr long LANES = 32 / long(sizeof(REAL));
@@ -76,6 +88,8 @@ BH_HD void tile(REAL* out, long out_row, const Matrix<REAL>& A, const REAL* pane
     constexpr long L = LANES<REAL>;
     BhLanes<REAL> sum[R][V] = {};
     const REAL* a = A.data;
+#pragma GCC unroll 6
+    for (long i = 0; i < R; ++i) BH_PREFETCH(out + i * out_row);  // they come while the sums are made
     for (long k = 0; k < terms; ++k, a += A.column, panel += stride) {
         const BhLanes<REAL> left = lanes(panel), right = lanes(panel + (V - 1) * L);
 #pragma GCC unroll 6
@@ -107,21 +121,26 @@ BH_HD void pack(REAL* panel, const Matrix<REAL>& B, long begin, long terms, long
         pack_columns(panel, b, B.column, terms, columns);
 }
 
+template <long V, typename REAL>
+BH_HD void tile_of(long rows, REAL* out, long out_row, const Matrix<REAL>& A, const REAL* panel,
+                   long stride, long terms, long columns, bool add) {
+    if (rows == 6) tile<6, V>(out, out_row, A, panel, stride, terms, columns, add);
+    if (rows == 5) tile<5, V>(out, out_row, A, panel, stride, terms, columns, add);
+    if (rows == 4) tile<4, V>(out, out_row, A, panel, stride, terms, columns, add);
+    if (rows == 3) tile<3, V>(out, out_row, A, panel, stride, terms, columns, add);
+    if (rows == 2) tile<2, V>(out, out_row, A, panel, stride, terms, columns, add);
+    if (rows == 1) tile<1, V>(out, out_row, A, panel, stride, terms, columns, add);
+}
+
 // Rows of out in tiles of nearly the same height, and some of the columns of one panel.
 template <long V, typename REAL>
 BH_HD void multiply_panel(REAL* out, const Matrix<REAL>& A, const REAL* panel, long stride,
                           long m, long n, long terms, long columns, bool add) {
-    const long tiles = (m + MOST_ROWS - 1) / MOST_ROWS;
-    for (long t = 0; t < tiles; ++t) {
-        const long r = m * t / tiles, rows = m * (t + 1) / tiles - r;
+    const Tiles tiles = tiles_of(m);
+    for (long t = 0, r = 0, rows; t < tiles.count; ++t, r += rows) {
+        rows = tiles.low + (t < tiles.higher);
         const Matrix<REAL> a{A.data + r * A.row, A.row, A.column};
-        REAL* to = out + r * n;
-        if (rows == 6) tile<6, V>(to, n, a, panel, stride, terms, columns, add);
-        if (rows == 5) tile<5, V>(to, n, a, panel, stride, terms, columns, add);
-        if (rows == 4) tile<4, V>(to, n, a, panel, stride, terms, columns, add);
-        if (rows == 3) tile<3, V>(to, n, a, panel, stride, terms, columns, add);
-        if (rows == 2) tile<2, V>(to, n, a, panel, stride, terms, columns, add);
-        if (rows == 1) tile<1, V>(to, n, a, panel, stride, terms, columns, add);
+        tile_of<V>(rows, out + r * n, n, a, panel, stride, terms, columns, add);
     }
 }
 
@@ -167,11 +186,65 @@ BH_HD void multiply(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, con
     }
 }
 
+// All of A, whose columns lie apart and rows side by side, times factors of the terms or none, as
+// the tiles read them: side by side in each term, and LANES of room behind each tile.
+template <typename REAL>
+BH_HD void pack_tiles(REAL* to, const Matrix<REAL>& A, const REAL* factors, long m, long begin,
+                      long terms) {
+    constexpr long L = LANES<REAL>;
+    const Tiles tiles = tiles_of(m);
+    for (long k = 0; k < terms; ++k) {
+        const REAL* a = A.data + (begin + k) * A.column;
+        const REAL factor = factors ? factors[begin + k] : REAL(1);
+        for (long t = 0, r = 0, rows; t < tiles.count; ++t, r += rows) {
+            rows = tiles.low + (t < tiles.higher);
+            REAL* out = to + r * terms + t * L + k * rows;
+            if (r + 2 * L <= m)  // what is too much is overwritten by the next term
+                for (long i = 0; i < rows; i += L) lanes(out + i) = factor * lanes(a + r + i);
+            else
+                for (long i = 0; i < rows; ++i) out[i] = factor * a[r + i];
+        }
+    }
+}
+
+// As multiply, for A = x^T and many terms: both sides are packed, some of the terms at a time.
+template <typename REAL>
+BH_HD void multiply_transposed(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B,
+                               const REAL* factors, long m, long n, long k, long first,
+                               long last) {
+    constexpr long L = LANES<REAL>, W = WIDTH<REAL>;
+    const long blocks = parts(k, LONG_TERMS);
+    const Tiles tiles = tiles_of(m);
+    const std::unique_ptr<REAL[]> left(new REAL[parts(k, blocks) * m + tiles.count * L]);
+    alignas(32) REAL panel[LONG_TERMS * W];
+    for (long block = 0; block < blocks; ++block) {
+        const long begin = k * block / blocks, terms = k * (block + 1) / blocks - begin;
+        pack_tiles(left.get(), A, factors, m, begin, terms);
+        for (long j = first; j < last; j += W) {
+            const long columns = std::min(W, n - j);
+            pack(panel, B, begin, terms, j, columns);
+            for (long t = 0, r = 0, rows; t < tiles.count; ++t, r += rows) {
+                rows = tiles.low + (t < tiles.higher);
+                const Matrix<REAL> a{left.get() + r * terms + t * L, 1, rows};
+                if (columns > L)
+                    tile_of<2>(rows, out + r * n + j, n, a, panel, W, terms, columns, block > 0);
+                else
+                    tile_of<1>(rows, out + r * n + j, n, a, panel, W, terms, columns, block > 0);
+            }
+        }
+    }
+}
+
 #define BH_MULTIPLY(REAL)                                                                        \
     BH_CLONES void multiply_part(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B,         \
                                  const REAL* packed, long m, long n, long k, long first,          \
                                  long last) {                                                     \
         multiply(out, A, B, packed, m, n, k, first, last);                                        \
+    }                                                                                             \
+    BH_CLONES void multiply_long(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B,         \
+                                 const REAL* factors, long m, long n, long k, long first,         \
+                                 long last) {                                                     \
+        multiply_transposed(out, A, B, factors, m, n, k, first, last);                            \
     }                                                                                             \
     BH_CLONES void pack_all(REAL* panels, const Matrix<REAL>& B, long n, long k) {                \
         constexpr long W = WIDTH<REAL>;                                                           \
@@ -179,6 +252,14 @@ BH_HD void multiply(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, con
     }
 BH_MULTIPLY(float)
 BH_MULTIPLY(double)
+
+template <typename REAL>
+void multiply_columns(const Product<REAL>& p, const REAL* packed, long first, long last) {
+    if (packed == nullptr && p.A.row == 1 && p.B.column == 1 && (p.k >= LONG || p.factors))
+        multiply_long(p.out, p.A, p.B, p.factors, p.m, p.n, p.k, first, last);
+    else
+        multiply_part(p.out, p.A, p.B, packed, p.m, p.n, p.k, first, last);
+}
 
 }  // namespace
 
@@ -199,10 +280,13 @@ Range MatrixWork<REAL>::range(int chunk) const {
 template <typename REAL>
 void MatrixWork<REAL>::run(int chunk) const {
     const auto [begin, end] = range(chunk);
-    if (by_columns) return multiply_part(p.out, p.A, p.B, packed, p.m, p.n, p.k, begin, end);
+    if (by_columns) return multiply_columns(p, packed, begin, end);
     // Rather rows, though each thread packs all of B then.
-    const Matrix<REAL> part{p.A.data + begin * p.A.row, p.A.row, p.A.column};
-    multiply_part(p.out + begin * p.n, part, p.B, packed, end - begin, p.n, p.k, 0, p.n);
+    Product<REAL> part = p;
+    part.out += begin * p.n;
+    part.A.data += begin * p.A.row;
+    part.m = end - begin;
+    multiply_columns(part, packed, 0, p.n);
 }
 
 template <typename REAL>
@@ -212,9 +296,14 @@ void matrix_product(const Product<REAL>& product, const REAL* packed) {
 }
 
 template <typename REAL>
+void matrix_product_here(const Product<REAL>& product) {
+    multiply_columns<REAL>(product, nullptr, 0, product.n);
+}
+
+template <typename REAL>
 long matrix_packed_size(long n, long k) {
     constexpr long W = WIDTH<REAL>;
-    return (n + W - 1) / W * W * k;
+    return parts(n, W) * W * k;
 }
 
 template <typename REAL>
@@ -225,6 +314,7 @@ void matrix_pack(REAL* panels, const Matrix<REAL>& B, long n, long k) {
 #define BH_INSTANCE(REAL)                                                     \
     template class MatrixWork<REAL>;                                          \
     template void matrix_product<REAL>(const Product<REAL>&, const REAL*);    \
+    template void matrix_product_here<REAL>(const Product<REAL>&);            \
     template long matrix_packed_size<REAL>(long, long);                       \
     template void matrix_pack<REAL>(REAL*, const Matrix<REAL>&, long, long);
 BH_INSTANCE(float)

@@ -11,16 +11,22 @@ struct Matrix {
 };
 
 // out (m, n), row after row, = A (m, k) B (k, n); rows or columns of B lie side by side.
+// factors: null, or (k), of the terms; where A is a transpose and the rows of B lie side by side.
 template <typename REAL>
 struct Product {
     REAL* out;
     Matrix<REAL> A, B;
     long m, n, k;
+    const REAL* factors = nullptr;
 };
 
 // packed: the panels of B, whose own numbers are not read then.
 template <typename REAL>
 void matrix_product(const Product<REAL>& product, const REAL* packed = nullptr);
+
+// The same by the thread that calls.
+template <typename REAL>
+void matrix_product_here(const Product<REAL>& product);
 
 // The panels, made once for many products, have packed_size numbers.
 template <typename REAL>

@@ -11,7 +11,7 @@ Kingma & Ba, ICLR 2015; Loshchilov & Hutter, ICLR 2019.  Derivation: ``DERIVATIO
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf
 
 from backhand._types import Array
 from backhand.backend import Op
@@ -47,18 +47,27 @@ def update(
     check_written("adam", theta=theta, m=m, v=v)
     if theta.dtype.kind != "f":
         raise TypeError(f"adam: theta must be real, got {theta.dtype}")
-    if step < 1:
-        raise ValueError(f"adam: step counts updates from 1, got {step}")
-    for name, beta in (("beta1", beta1), ("beta2", beta2)):
-        if not 0 <= beta < 1:
-            raise ValueError(f"adam: {name} must be in [0, 1), got {beta}")
-    if not (isfinite(eps) and eps > 0):
-        raise ValueError(f"adam: eps must be positive, got {eps}")
-    for name, value in (("lr", lr), ("weight_decay", weight_decay), ("scale", scale)):
-        if not (isfinite(value) and value >= 0):
-            raise ValueError(f"adam: {name} must be finite and not negative, got {value}")
+    usual = step >= 1 and 0 <= beta1 < 1 and 0 <= beta2 < 1 and 0 < eps < inf
+    if not (usual and 0 <= lr < inf and 0 <= weight_decay < inf and 0 <= scale < inf):
+        _refuse(step, {"beta1": beta1, "beta2": beta2}, eps, lr, weight_decay, scale)
     # float(): a NumPy scalar would lift float32 arithmetic to float64.
     OP.pick(backend, theta, grad, m, v).update(
         theta, grad, m, v, float(lr), float(beta1), float(beta2), float(eps), int(step),
         float(weight_decay), float(scale),
     )  # fmt: skip
+
+
+def _refuse(
+    step: int, betas: dict[str, float], eps: float, lr: float, weight_decay: float, scale: float
+) -> None:
+    """Say which of them is wrong."""
+    if step < 1:
+        raise ValueError(f"adam: step counts updates from 1, got {step}")
+    for name, beta in betas.items():
+        if not 0 <= beta < 1:
+            raise ValueError(f"adam: {name} must be in [0, 1), got {beta}")
+    if not 0 < eps < inf:
+        raise ValueError(f"adam: eps must be positive, got {eps}")
+    for name, value in (("lr", lr), ("weight_decay", weight_decay), ("scale", scale)):
+        if not 0 <= value < inf:
+            raise ValueError(f"adam: {name} must be finite and not negative, got {value}")

@@ -50,17 +50,7 @@ def forward_layers(
     run = OP.compiled(backend)
     if run is not None and (found := run.unchecked(x, Ws, bs, activations)) is not None:
         return kept(found[0]), found[1]
-    if not len(Ws) == len(bs) == len(activations) > 0:
-        raise ValueError(
-            "dense: each layer has a W, a b and an activation; "
-            f"got {len(Ws)}, {len(bs)} and {len(activations)}"
-        )
-    for f in activations:
-        if f not in ACTIVATIONS:
-            raise ValueError(f"dense: unknown activation {f!r}; there are {', '.join(ACTIVATIONS)}")
-    names, patterns = _names(len(Ws))
-    arrays = zip((x, *Ws, *bs), patterns, strict=True)
-    check("dense", **dict(zip(names, arrays, strict=True)))
+    check_layers("dense", x, Ws, bs, activations)
     y, saved = OP.pick(backend, x, *Ws, *bs).forward(x, Ws, bs, activations)
     return kept(y), saved
 
@@ -76,13 +66,41 @@ def backward_layers(
         if found is not None:
             return found  # type: ignore[no-any-return]
     check("dense", y=(saved.ys[-1], "... O"), dy=(dy, "... O"))
-    shapes = [W.shape for W in saved.Ws]
-    if dWs is not None:
-        _check_given("dW", dWs, shapes, dy.dtype)
-    if dbs is not None:
-        _check_given("db", dbs, [shape[1:] for shape in shapes], dy.dtype)
+    check_given("dense", saved.Ws, dWs, dbs)
     run = OP.pick(backend, dy, saved.x, *saved.Ws, *saved.ys)
     return run.backward(dy, saved, dWs, dbs, need_x)  # type: ignore[no-any-return]
+
+
+def check_layers(
+    op: str, x: Array, Ws: Sequence[Array], bs: Sequence[Array], activations: Sequence[str],
+    **more: tuple[Array, str],
+) -> None:  # fmt: skip
+    """ValueError or TypeError unless they fit each other; the last layer's size is called O.
+
+    more: what else the call has, by name, with its pattern.
+    """
+    if not len(Ws) == len(bs) == len(activations) > 0:
+        raise ValueError(
+            f"{op}: each layer has a W, a b and an activation; "
+            f"got {len(Ws)}, {len(bs)} and {len(activations)}"
+        )
+    for f in activations:
+        if f not in ACTIVATIONS:
+            raise ValueError(f"{op}: unknown activation {f!r}; there are {', '.join(ACTIVATIONS)}")
+    names, patterns = _names(len(Ws))
+    arrays = zip((x, *Ws, *bs), patterns, strict=True)
+    check(op, **more, **dict(zip(names, arrays, strict=True)))
+
+
+def check_given(
+    op: str, Ws: Sequence[Array], dWs: Sequence[Array] | None, dbs: Sequence[Array] | None
+) -> None:
+    """ValueError unless each array that is given for a gradient can take it."""
+    shapes = [W.shape for W in Ws]
+    if dWs is not None:
+        _check_given(op, "dW", dWs, shapes, Ws[0].dtype)
+    if dbs is not None:
+        _check_given(op, "db", dbs, [shape[1:] for shape in shapes], Ws[0].dtype)
 
 
 @cache
@@ -92,15 +110,17 @@ def _names(layers: int) -> tuple[list[str], list[str]]:
         return ["x", "W", "b"], ["... I", "I O", "O"]
     numbers = range(1, layers + 1)
     names = ["x", *(f"W{i}" for i in numbers), *(f"b{i}" for i in numbers)]
-    sizes = "I", *(f"O{i}" for i in numbers)
+    sizes = "I", *(f"O{i}" for i in numbers[:-1]), "O"
     weights = [" ".join(pair) for pair in pairwise(sizes)]
     return names, ["... I", *weights, *sizes[1:]]
 
 
-def _check_given(name: str, outs: Sequence[Array], shapes: Sequence[Shape], dtype: DType) -> None:
+def _check_given(
+    op: str, name: str, outs: Sequence[Array], shapes: Sequence[Shape], dtype: DType
+) -> None:
     if len(outs) != len(shapes):
-        raise ValueError(f"dense: there are {len(shapes)} layers, but {len(outs)} {name}")
+        raise ValueError(f"{op}: there are {len(shapes)} layers, but {len(outs)} {name}")
     for out, shape in zip(outs, shapes, strict=True):
         if out.shape != shape or out.dtype != dtype:
-            raise ValueError(f"dense: {name} must be {dtype} {shape}, got {out.dtype} {out.shape}")
-        check_written("dense", **{name: out})
+            raise ValueError(f"{op}: {name} must be {dtype} {shape}, got {out.dtype} {out.shape}")
+        check_written(op, **{name: out})

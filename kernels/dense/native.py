@@ -24,7 +24,7 @@ def forward(
 ) -> tuple[Array, Saved]:
     if not ours(x):
         return _forward(x, Ws, bs, activations)  # type: ignore[no-any-return]
-    x, Ws, bs = np.ascontiguousarray(x), _contiguous(Ws), _contiguous(bs)
+    x, Ws, bs = np.ascontiguousarray(x), contiguous(Ws), contiguous(bs)
     ys = _native.forward(x, Ws, bs, [NUMBER[f] for f in activations])
     return ys[-1], Saved(x, Ws, ys, activations)
 
@@ -39,11 +39,11 @@ def backward(
     dWs = [np.empty(W.shape, W.dtype) for W in Ws] if dWs is None else dWs
     dbs = [np.empty(W.shape[1], W.dtype) for W in Ws] if dbs is None else dbs
     numbers = [NUMBER[f] for f in activations]
-    x, dy, Ws, ys = *_contiguous((x, dy)), _contiguous(Ws), _contiguous(ys)
+    x, dy, Ws, ys = *contiguous((x, dy)), contiguous(Ws), contiguous(ys)
     return _native.backward(dy, x, Ws, ys, numbers, dWs, dbs, need_x), dWs, dbs
 
 
-def _contiguous(arrays: Sequence[Array]) -> list[Array]:
+def contiguous(arrays: Sequence[Array]) -> list[Array]:
     return [np.ascontiguousarray(a) for a in arrays]
 
 

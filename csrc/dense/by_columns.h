@@ -1,0 +1,98 @@
+// Few rows: a phase for each product, cut by the columns that it makes; who has made some adds
+// their bias and applies the activation.
+#pragma once
+
+#include "bernoulli_logits/bernoulli_logits.h"
+#include "dense/products.h"
+
+namespace bh_dense {
+
+template <typename REAL>
+void forward_by_columns(const REAL* x, long rows, const std::vector<Layer<REAL>>& layers,
+                        const Bernoulli<REAL>* end) {
+    const int last = int(layers.size()) - 1;
+    std::vector<MatrixWork<REAL>> works;
+    std::vector<int> chunks;
+    for (const Layer<REAL>& layer : layers) {
+        works.emplace_back(forward_product(layer, x, rows), COLUMNS);
+        chunks.push_back(works.back().split.chunks);
+        x = layer.y;
+    }
+    std::vector<double> parts(end ? chunks.back() * rows : 0);  // of logp, by columns
+    run_phases(chunks, [&](int i, int chunk) {
+        const Layer<REAL>& layer = layers[i];
+        works[i].run(chunk);
+        const auto [first, stop] = works[i].range(chunk);
+        bias_activation_columns(layer.y, layer.b, rows, layer.outputs, first, stop, layer.f);
+        if (end == nullptr || i < last) return;
+        for (long r = 0; r < rows; ++r)
+            parts[chunk * rows + r] = bernoulli_slopes(layer.y + r * layer.outputs + first,
+                                                       end->x + r % end->data * layer.outputs + first,
+                                                       stop - first);
+    });
+    for (long r = 0; end != nullptr && r < rows; ++r) {
+        double total = 0.0;
+        for (int c = 0; c < chunks.back(); ++c) total += parts[c * rows + r];
+        end->logp[r] = REAL(total);
+    }
+}
+
+// da and db of the last layer, some of its columns.
+template <typename REAL>
+void last_columns(REAL* da, const LayerBack<REAL>& top, const REAL* dy, const REAL* factors,
+                  long rows, long first, long stop) {
+    for (long r = 0; r < rows; ++r)
+        for (long i = first; i < stop; ++i)
+            da[r * top.outputs + i] = dy[r * top.outputs + i] * (factors ? factors[r] : REAL(1));
+    bias_activation_backward_columns(da, top.db, top.y, rows, top.outputs, first, stop, top.f);
+}
+
+// Phase 0: da and db of the last layer; then one for each layer, dW beside dx, which becomes da
+// of the layer below in place.
+template <typename REAL>
+void backward_by_columns(REAL* dx, const REAL* dy, const REAL* factors, long rows,
+                         const std::vector<LayerBack<REAL>>& layers) {
+    const int count = int(layers.size());
+    std::vector<Scratch<REAL>> das(count);  // of each layer
+    std::vector<MatrixWork<REAL>> to_W, to_x;
+    const LayerBack<REAL>& top = layers.back();
+    const bool as_it_is = top.f == IDENTITY && factors == nullptr;
+    const BhSplit first_split = bh_split(as_it_is ? 1 : parts(top.outputs, COLUMNS_AT_ONCE),
+                                         double(rows * COLUMNS_AT_ONCE) * ELEMENT_NS);
+    std::vector<int> chunks{first_split.chunks};
+    if (!as_it_is) das.back().reset(new REAL[rows * top.outputs]);
+    const REAL* da = as_it_is ? dy : das.back().get();
+    for (int i = count - 1; i >= 0; --i) {
+        to_W.emplace_back(gradient_of_W(layers[i], da, rows), ANY);
+        chunks.push_back(to_W.back().split.chunks);
+        if (i > 0) das[i - 1].reset(new REAL[rows * layers[i].inputs]);
+        REAL* below = i > 0 ? das[i - 1].get() : dx;
+        if (below != nullptr) {
+            to_x.emplace_back(gradient_of_x(layers[i], below, da, rows), COLUMNS);
+            chunks.back() += to_x.back().split.chunks;
+        }
+        da = below;
+    }
+    run_phases(chunks, [&](int phase, int chunk) {
+        if (phase == 0) {
+            if (as_it_is)
+                return bias_activation_backward<REAL>(nullptr, top.db, dy, top.y, rows,
+                                                      top.outputs, top.f);
+            const long first = first_split.begin(chunk) * COLUMNS_AT_ONCE;
+            const long stop = first_split.begin(chunk + 1) * COLUMNS_AT_ONCE;
+            return last_columns(das.back().get(), top, dy, factors, rows, first,
+                                std::min(stop, top.outputs));
+        }
+        const int n = phase - 1, i = count - phase;  // of the works, and of the layers
+        const int of_W = to_W[n].split.chunks;
+        if (chunk < of_W) return to_W[n].run(chunk);
+        to_x[n].run(chunk - of_W);
+        if (i == 0) return;
+        const LayerBack<REAL>& below = layers[i - 1];
+        const auto [first, stop] = to_x[n].range(chunk - of_W);
+        bias_activation_backward_columns(das[i - 1].get(), below.db, below.y, rows, below.outputs,
+                                         first, stop, below.f);
+    });
+}
+
+}  // namespace bh_dense
