@@ -56,7 +56,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from backhand.bench.harness.case import all_cases, select
-    from backhand.bench.harness.report import conditions, failure, markdown, record
+    from backhand.bench.harness.markdown import markdown
+    from backhand.bench.harness.report import conditions, failure, record
     from backhand.bench.harness.runner import Failed, Measured
 
     found = select(all_cases(), args.cases, args.quick)

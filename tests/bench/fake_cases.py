@@ -99,7 +99,7 @@ def counting_late(a):
     return step
 
 
-def case(name, steps=1, quick=False, first=None, tolerances=None, **others):
+def case(name, steps=1, quick=False, training=False, first=None, tolerances=None, **others):
     first = {"backhand": first or (counting if steps > 1 else ours)}
     return Case(
         name=name,
@@ -113,6 +113,7 @@ def case(name, steps=1, quick=False, first=None, tolerances=None, **others):
         transcendentals=B * D,
         floors={"best peer": 0.5, "jax": 1e9},
         quick=quick,
+        training=training,
         steps=steps,
         tolerances=tolerances or {},
     )
@@ -120,6 +121,7 @@ def case(name, steps=1, quick=False, first=None, tolerances=None, **others):
 
 CASES = [
     case("agrees", quick=True, torch=peer, jax=peer),
+    case("trains", training=True, torch=peer, jax=peer),
     case("one_fails", torch=failing, jax=peer),
     case("one_dies", torch=peer, jax=dying),
     case("dies_later", torch=dying_later, jax=peer),
