@@ -121,7 +121,6 @@ def case(name, steps=1, quick=False, training=False, first=None, tolerances=None
 
 CASES = [
     case("agrees", quick=True, torch=peer, jax=peer),
-    case("trains", training=True, torch=peer, jax=peer),
     case("one_fails", torch=failing, jax=peer),
     case("one_dies", torch=peer, jax=dying),
     case("dies_later", torch=dying_later, jax=peer),
@@ -131,5 +130,6 @@ CASES = [
     case("of_another_shape", torch=of_another_shape),
     case("not_finite", torch=not_finite),
     case("with_a_result_missing", torch=with_a_result_missing),
+    case("trains", training=True, torch=peer, jax=peer),
     case("wrong_later", steps=2, torch=counting_late),
 ]
