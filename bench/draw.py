@@ -210,6 +210,7 @@ def case(T, read, write, floors):
         transcendentals=T * B * (10 * H + 2 * A * (read + write) + Z + D),
         floors=floors,
         quick=T <= 10,
+        training=True,
         steps=3,
         tolerances=dict.fromkeys(shapes(read, write), 1e-3),
         pool="parts",

@@ -209,6 +209,7 @@ def case(layers, k, floor):
         transcendentals=units + latents + 2 * logits,
         floors={"best peer": floor},
         quick=True,
+        training=True,
         steps=3,
         tolerances=dict.fromkeys(names(layers), 1e-3),
     )

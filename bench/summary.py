@@ -2,7 +2,8 @@
 
     python -m backhand.bench.summary results/bench/training.json README.md
 
-replaces what stands between START and END in the page; every row of the report is in it.
+replaces what stands between START and END in the page.  Every training step of the report is in it,
+at the largest number of threads that the report has.
 """
 
 from __future__ import annotations
@@ -17,23 +18,50 @@ START, END = "<!-- times: made by bench/summary.py -->", "<!-- end of times -->"
 
 
 def summary(records: Sequence[dict[str, Any]]) -> str:
-    """A table of the report's rows, and a line of where they were had."""
-    lines = ["| step | ours | best peer | peer / ours | limit / ours |", "|---|---|---|---|---|"]
-    for r in records:
-        name = step_name(r["case"], r["threads"])
-        if "failed" in r:
-            lines.append(f"| {name} | not measured: {r['failed']} | | | |")
-            continue
-        times = {label: found["seconds_median"] for label, found in r["implementations"].items()}
-        peer = f"{_ms(times[r['best_peer']])} ({r['best_peer']})" if r["best_peer"] else ""
-        ratio = f"{r['ratio_to_best_peer']:.2f}" if r["best_peer"] else ""
-        ours = f"{_ms(times[r['backend']])} ({r['backend']})"
-        lines.append(f"| {name} | {ours} | {peer} | {ratio} | {r['fraction_of_limit']:.2f} |")
+    """A table of the report's training steps, and a line of where they were had."""
+    rows = shown(records)
+    head = ["step", "ours", "best peer", "peer / ours", "limit / ours"]
+    if any(r.get("memory") for r in rows):
+        head.append("peak MB, ours / least of the peers'")
+    lines = [_row(head), "|" + "---|" * len(head)]
+    for r in rows:
+        cells = [step_name(r["case"], r["threads"]), *_cells(r), ""]
+        lines.append(_row(cells[: len(head)]))
     about = records[-1]["conditions"]
     versions = ", ".join(f"{name} {v}" for name, v in about["versions"].items())
     return "\n".join(
         [*lines, "", f"{about['machine']}, {about['cores']} cores; {versions}; {about['commit']}."]
     )
+
+
+def shown(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Training steps with the most threads; reports made before ``training`` had nothing else."""
+    threads = max(r["threads"] for r in records)
+    return [r for r in records if r["threads"] == threads and r.get("training", True)]
+
+
+def _cells(r: dict[str, Any]) -> list[str]:
+    if "failed" in r:
+        return [f"not measured: {r['failed']}", "", "", "", ""]
+    times = {label: found["seconds_median"] for label, found in r["implementations"].items()}
+    peer = f"{_ms(times[r['best_peer']])} ({r['best_peer']})" if r["best_peer"] else ""
+    ratio = f"{r['ratio_to_best_peer']:.2f}" if r["best_peer"] else ""
+    ours = f"{_ms(times[r['backend']])} ({r['backend']})"
+    return [ours, peer, ratio, f"{r['fraction_of_limit']:.2f}", _memory(r)]
+
+
+def _memory(r: dict[str, Any]) -> str:
+    """Of our fastest form, and of the peer that takes least."""
+    found = {label: m["added"] / 1e6 for label, m in r.get("memory", {}).items() if "added" in m}
+    if r["backend"] not in found:
+        return ""
+    peers = {label: n for label, n in found.items() if label.startswith(("torch", "jax"))}
+    least = min(peers, key=lambda label: peers[label], default=None)
+    return f"{found[r['backend']]:.3g}" + (f" / {peers[least]:.3g} ({least})" if least else "")
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |".replace("|  |", "| |").replace("|  |", "| |")
 
 
 def step_name(case: str, threads: int) -> str:

@@ -165,6 +165,7 @@ CASES = [
         transcendentals=B * (4 * H + Z + 2 * D),
         floors={"torch": PARITY},
         quick=True,
+        training=True,
         steps=3,
         tolerances=dict.fromkeys(NAMES, 1e-3),
         pool="blas",

@@ -45,6 +45,7 @@ class Case:
     transcendentals: float = 0  # exp, log, tanh, ...
     floors: Mapping[str, float] = field(default_factory=dict)  # at two threads: {"best peer": 2.0}
     quick: bool = False  # part of --quick
+    training: bool = False  # a training step: peak memory and the split of our time belong to it
     steps: int = 1  # so many steps in a row must agree
     tolerance: float = 2e-5  # of the largest entry of each result, against float64
     tolerances: Mapping[str, float] = field(default_factory=dict)  # of results that need their own

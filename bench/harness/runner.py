@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from backhand._types import Array
 from backhand.backend import use_backend
-from backhand.bench.harness import busy
+from backhand.bench.harness import alone, busy
 from backhand.bench.harness.case import Case, Found, Implementation, Inputs, implementations
 from backhand.bench.harness.process import Process, Processes, WorkerError
 from backhand.threads import blas_threads
@@ -67,6 +68,8 @@ class Measured:
     blocks: dict[str, list[Block]] = field(default_factory=dict)
     limit: dict[str, float] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    memory: dict[str, dict[str, Any]] = field(default_factory=dict)  # of a training step
+    split: dict[str, Any] | None = None  # of a training step, at the first number of threads
     others: list[float] = field(default_factory=list)  # cores of other processes, by round
     rejected: int = 0
     versions: dict[str, str] = field(default_factory=dict)
@@ -139,6 +142,13 @@ def measure(
         raise CaseFailed(f"{case.name}: measuring the limit failed: {error}") from error
     settings.say(f"{title}: {settings.rounds} rounds of {', '.join(ready)}")
     rounds(result, ready, processes["limit"], settings)
+    if case.training:
+        settings.say(f"{title}: memory, each in a process of its own")
+        where["inputs"] = str(folder / "inputs.npz")
+        there = [c for c in result.columns if c.label in result.blocks]
+        result.memory = alone.memories(there, threads, settings.peer_python, **where)
+        if threads == settings.threads[0]:
+            result.split = alone.split(case, **where)
     result.versions = dict(processes.versions)
     return result
 

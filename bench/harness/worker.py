@@ -113,6 +113,27 @@ class Worker:
         parts: dict[str, Any] = self.steps["limit"]()
         return parts
 
+    def memory(self, module: str, file: str, name: str, key: str, inputs: str) -> dict[str, Any]:
+        """Peak memory; nothing else was done by this process."""
+        from backhand.bench.harness.memory import peak
+
+        case = find_case(module, file, name)
+        self.pool = case.pool
+        with self.running():
+            return peak(case.implementations[key], inputs)
+
+    def split(self, module: str, file: str, name: str, key: str, inputs: str) -> dict[str, Any]:
+        """Where the time goes."""
+        import numpy as np
+
+        from backhand.bench.harness.split import measure
+
+        case = find_case(module, file, name)
+        with np.load(inputs) as archive:
+            arrays = dict(archive)
+        with self.running():
+            return measure(case.implementations[key](arrays))
+
     def block(self, label: str, seconds: float) -> dict[str, Any]:
         """Steps for about so many seconds, each timed."""
         step = self.steps[label]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -56,7 +55,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from backhand.bench.harness.case import all_cases, select
-    from backhand.bench.harness.report import conditions, failure, markdown, record
+    from backhand.bench.harness.markdown import markdown
+    from backhand.bench.harness.report import conditions, failure, record
     from backhand.bench.harness.runner import Failed, Measured
 
     found = select(all_cases(), args.cases, args.quick)
@@ -159,6 +159,8 @@ def _peers(text: str | None, python: str | None) -> list[str]:
 
 def _missing(names: Sequence[str], python: str | None) -> list[str]:
     """Those of ``names`` that this Python does not have, or the one that was named."""
+    import subprocess  # takes a while, which no other command has to wait for
+
     code = "import importlib.util as u, sys; print([u.find_spec(n) is None for n in sys.argv[1:]])"
     needs = [] if python is None else ["numpy", "threadpoolctl"]
     command = [python or sys.executable, "-P", "-c", code, *names, *needs]

@@ -99,7 +99,7 @@ def counting_late(a):
     return step
 
 
-def case(name, steps=1, quick=False, first=None, tolerances=None, **others):
+def case(name, steps=1, quick=False, training=False, first=None, tolerances=None, **others):
     first = {"backhand": first or (counting if steps > 1 else ours)}
     return Case(
         name=name,
@@ -113,6 +113,7 @@ def case(name, steps=1, quick=False, first=None, tolerances=None, **others):
         transcendentals=B * D,
         floors={"best peer": 0.5, "jax": 1e9},
         quick=quick,
+        training=training,
         steps=steps,
         tolerances=tolerances or {},
     )
@@ -129,5 +130,6 @@ CASES = [
     case("of_another_shape", torch=of_another_shape),
     case("not_finite", torch=not_finite),
     case("with_a_result_missing", torch=with_a_result_missing),
+    case("trains", training=True, torch=peer, jax=peer),
     case("wrong_later", steps=2, torch=counting_late),
 ]

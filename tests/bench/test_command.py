@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from backhand.backend import status
-from backhand.bench.harness import busy, case, report, runner
+from backhand.bench.harness import busy, case, markdown, report, runner
 from backhand.bench.harness.case import BEST_PEER, FRAMEWORKS, Implementation
 from backhand.bench.harness.process import Process
 from backhand.bench.harness.runner import Block, Measured
@@ -268,7 +268,7 @@ def test_a_floor_is_not_met_where_a_peer_is_absent():
     assert jax == {
         "against": "jax", "wanted": 1e9, "ratio": None, "verdict": "not measured", "met": None,
     }  # fmt: skip
-    text = report.markdown([report.record(one)], one.columns, report.conditions({}))
+    text = markdown.markdown([report.record(one)], one.columns, report.conditions({}))
     assert "0.5x best peer (torch): 2.00, judged against torch only; 1e+09x jax: not" in text
     slower = report.record(measured(2, native=9.0, torch=4.0))["floors"][0]
     assert slower["met"] is False, "slower than one peer is slower than the best"
@@ -285,7 +285,7 @@ def test_the_default_form_is_judged_and_others_are_told():
     (form,) = entry["other_forms"].values()
     assert form["backend"] == "native workspace"
     assert form["ratio_to_best_peer"] == 3.0
-    text = report.markdown([entry], one.columns, report.conditions({}))
+    text = markdown.markdown([entry], one.columns, report.conditions({}))
     assert "| native workspace: 3.00 |" in text
 
 
@@ -296,7 +296,7 @@ def test_no_floor_is_met_or_missed_on_a_busy_machine(monkeypatch):
     entry = report.record(one)
     assert entry["busy"]
     assert [floor["met"] for floor in entry["floors"]] == [None, None]
-    text = report.markdown([entry], one.columns, report.conditions({}))
+    text = markdown.markdown([entry], one.columns, report.conditions({}))
     assert "0.5x best peer (torch): 2.00, not judged, as busy; 1e+09x jax: not measured" in text
     assert "**The machine was busy**: other processes used up to 0.90 cores" in text
 
@@ -305,7 +305,7 @@ def test_a_peer_with_more_threads_than_it_was_given_is_named():
     one = measured(1, native=2.0, torch=4.0)
     for block in one.blocks["torch"]:
         block.cores = 1.9
-    text = report.markdown([report.record(one)], one.columns, report.conditions({}))
+    text = markdown.markdown([report.record(one)], one.columns, report.conditions({}))
     assert "agrees: torch used 1.9 cores" in text
 
 

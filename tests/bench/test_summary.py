@@ -20,14 +20,38 @@ def entry(case, ours, peer, limit):
 
 
 def test_every_row_is_shown_those_where_we_are_behind_too():
-    failed = {"case": "c", "threads": 1, "failed": "no memory", "conditions": ABOUT}
+    failed = {"case": "c", "threads": 2, "failed": "no memory", "conditions": ABOUT}
     text = summary.summary([entry("a", 2e-3, 3e-3, 1e-3), entry("b", 0.25, 0.2, 0.1), failed])
     assert text.splitlines()[2:] == [
         "| a, 2 threads | 2 ms (native) | 3 ms (jax) | 1.50 | 0.50 |",
         "| b, 2 threads | 250 ms (native) | 200 ms (jax) | 0.80 | 0.40 |",
-        "| c, 1 thread | not measured: no memory | | | |",
+        "| c, 2 threads | not measured: no memory | | | |",
         "",
         "M, 2 cores; numpy 2, jax 3; abc.",
+    ]
+
+
+def test_the_training_steps_with_the_most_threads_are_shown():
+    one = entry("a", 2e-3, 3e-3, 1e-3)
+    step, op = one | {"training": True}, one | {"case": "b", "training": False}
+    text = summary.summary([step | {"threads": 1}, step, op, op | {"threads": 1}])
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert [row.split(" | ")[0] for row in rows[2:]] == ["| a, 2 threads"]
+
+
+def test_peak_memory_beside_the_least_of_the_peers():
+    memory = {
+        name: {"added": n} for name, n in (("native", 8.51e6), ("jax", 124e6), ("torch", 76e6))
+    }
+    memory["torch.compile"] = {"error": "no memory"}
+    failed = {"case": "b", "threads": 2, "failed": "lost", "conditions": ABOUT}
+    text = summary.summary([entry("a", 2e-3, 3e-3, 1e-3) | {"memory": memory}, failed])
+    head, *rows = text.splitlines()[:4]
+    assert head.endswith("| limit / ours | peak MB, ours / least of the peers' |")
+    assert rows == [
+        "|---|---|---|---|---|---|",
+        "| a, 2 threads | 2 ms (native) | 3 ms (jax) | 1.50 | 0.50 | 8.51 / 76 (torch) |",
+        "| b, 2 threads | not measured: lost | | | | |",
     ]
 
 
