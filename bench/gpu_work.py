@@ -56,6 +56,8 @@ WORK = {
     "gaussian_latent_backward": (
         "dz: 3; mean*t: gaussian_latent_scale; mean: gaussian_latent_dmean gaussian_latent_dlogvar"
     ),
+    "gaussian_sample_forward": "z: gaussian_sample_z bh_exp 5",
+    "gaussian_sample_backward": "dz: gaussian_sample_dz 4; stats/2: bh_exp gaussian_sample_ds",
     "importance_weights_tiles": "log_w: importance_weights_e 1",
     "importance_weights_results": "sum: importance_weights_e 2; bound: importance_weights_bound",
     "importance_weights_backward": "log_w: importance_weights_e 2",

@@ -139,9 +139,10 @@ def _native() -> Any:
 
 def _products(name: str, args: Sequence[Any]) -> list[Product]:
     """Those of one call: forward(x, Ws, ...), or backward(dy, x, Ws, ..., need_x)."""
-    x, Ws = args[:2] if name == "forward" else args[1:3]
+    forward = name.startswith("forward")
+    x, Ws = args[:2] if forward else args[1:3]
     rows = x.size // x.shape[-1]
-    if name == "forward":
+    if forward:
         return [("times", rows, *W.shape) for W in Ws]
     back = Ws if args[-1] else Ws[1:]
     found = [("outer", rows, *W.shape) for W in Ws]

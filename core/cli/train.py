@@ -123,10 +123,14 @@ def _default_folder(args: argparse.Namespace) -> str:
 
 
 def _draw_curve(run: Run, report: Reporter) -> None:
+    """Of two epochs or more: Matplotlib takes longer than a short run."""
+    rows = run.metrics()
+    if len(rows) < 2:
+        return
     from backhand.pictures import curve
 
     try:
-        curve(run.path / "curve.png", run.metrics())
+        curve(run.path / "curve.png", rows)
     except (ImportError, OSError) as error:
         report.line(f"no picture of the curve: {error}")
 

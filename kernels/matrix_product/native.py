@@ -17,14 +17,15 @@ _module: Any = import_module("backhand._native")
 _native = _module.matrix_product
 _threads = _module.threads.get
 
-# Rows up to which one thread is faster than OpenBLAS's: at 50 rows by 5 to 30 %, at 100 about as
-# fast.  Where our pool has several threads, BLAS has one: they are faster at any number of rows.
+# Rows up to which one thread is faster than OpenBLAS with several: at 50 rows by 5 to 30 %, at 100
+# about as fast.  Where BLAS has one thread ours are as fast at any number of rows, and a network's
+# are one call.
 ROWS = 64
 
 
 def ours(x: Array) -> bool:
-    several: bool = _threads() > 1
-    return several or x.size <= x.shape[-1] * ROWS
+    few: bool = x.size <= x.shape[-1] * ROWS
+    return few or _threads() > 1 or blas_has_one_thread()
 
 
 def forward(x: Array, W: Array) -> tuple[Array, Saved]:
