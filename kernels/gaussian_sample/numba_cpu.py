@@ -47,7 +47,8 @@ def _samples(x: Array, stats: Array) -> Array:
 
 
 def _seconds(eps: Array) -> float:
-    return (ELEMENT + SAMPLE * len(eps)) * eps.shape[2]
+    seconds: float = (ELEMENT + SAMPLE * len(eps)) * eps.shape[2]
+    return seconds
 
 
 @jit
