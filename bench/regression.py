@@ -2,9 +2,9 @@
 
     python -m backhand.bench.regression results/bench/training.json
 
-measures the report's cases again, ours alone, and compares how many times faster than our NumPy
-form the fastest is: the machine's own speed drops out.  Exit status 1 where a case has lost more
-than MARGIN, or cannot be measured.
+measures the report's training steps again, ours alone, and compares how many times faster than our
+NumPy form the fastest is: the machine's own speed drops out.  Exit status 1 where a case has lost
+more than MARGIN, or cannot be measured.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from backhand.bench.summary import step_name
+from backhand.bench.summary import shown, step_name
 
 MARGIN = 1.5  # medians of two runs on a shared machine differ by up to 1.2
 Record = dict[str, Any]
@@ -50,7 +50,7 @@ def lost(then: Sequence[Record], now: Sequence[Record]) -> list[str]:
 
 
 def main(report: str) -> int:
-    then = json.loads(Path(report).read_text(encoding="utf-8"))
+    then = shown(json.loads(Path(report).read_text(encoding="utf-8")))
     threads = sorted({key[1] for key in gains(then)})
     cases = list(dict.fromkeys(key[0] for key in gains(then)))
     with tempfile.TemporaryDirectory() as folder:

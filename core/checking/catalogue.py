@@ -240,6 +240,7 @@ def _layers() -> list[Case]:
         function("bernoulli", ("logits",), lambda d: (_unit(d, B, D), d.normal(K, B, D))),
         function("gaussian", ("mean", "logvar"), _normals((B, D), (K, B, D), (K, B, D))),
         function("latent", ("mean", "logvar"), _normals((B, Z), (B, Z), (K, B, Z))),
+        function("sample", ("stats",), _normals((B, 2 * Z), (K, B, Z))),
         function("log_ratio", ("z", "logvar"), _normals((K, B, Z), (B, Z), (K, B, Z))),
         function("mixture", ("z", "mean", "logvar"), _normals((K, Z), (B, K, Z), (B, K, Z))),
         output("BernoulliOutput"),

@@ -1,6 +1,8 @@
 """Layers that end in a Bernoulli likelihood: as dense, bernoulli_logits and bias_activation one
 after the other; few rows by columns, many by parts (csrc/dense)."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -11,15 +13,15 @@ from tests.kernels import harness
 
 BACKENDS = harness.on_host(dense_bernoulli.OP)
 ACTIVATIONS = ("tanh", "softplus")
-I, D = 11, 37
+INPUTS, D = 11, 37
 
 
 def drawn(K, B, hidden):
     rng = np.random.default_rng(K * B)
-    sizes = [I, *hidden, D]
-    Ws = [rng.standard_normal(size) / 3 for size in zip(sizes, sizes[1:], strict=False)]
+    sizes = [INPUTS, *hidden, D]
+    Ws = [rng.standard_normal(size) / 3 for size in pairwise(sizes)]
     bs = [rng.standard_normal(len(W[0])) for W in Ws]
-    h, d_logp = rng.standard_normal((K, B, I)), rng.standard_normal((K, B))
+    h, d_logp = rng.standard_normal((K, B, INPUTS)), rng.standard_normal((K, B))
     x = (rng.random((B, D)) < 0.3).astype(float)
     return h, Ws, bs, [*ACTIVATIONS[: len(hidden)], "identity"], x, d_logp
 
@@ -97,7 +99,7 @@ def test_what_does_not_fit_is_said():
     for call, words in wrong:
         with pytest.raises(ValueError, match=words):
             call()
-    with pytest.raises(TypeError, match="dense_bernoulli: .* float32"):
+    with pytest.raises(TypeError, match=r"dense_bernoulli: .* float32"):
         dense_bernoulli.forward(h.astype("float32"), Ws, bs, activations, x)
     _, saved = dense_bernoulli.forward(h, Ws, bs, activations, x)
     with pytest.raises(ValueError, match="dense_bernoulli: d_logp must"):

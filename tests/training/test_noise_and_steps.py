@@ -114,8 +114,8 @@ def test_threads_of_the_training_table_hold_inside_fit_only():
     )  # fmt: skip
     native = backends()["native"].available
     alone = 1 if native else None
-    few = (1, 2, 1) if native else (2, None, 1)
-    one, blas, parts = (1, alone, 1), (2, alone, 1), (1, alone, 2)
+    one, blas, parts, kernels = (1, alone, 1), (2, alone, 1), (1, alone, 2), (1, 2, 1)
     # With 9 samples there are 324 rows; free bits look at the whole batch.
-    expected = [blas, one, few, parts, one, blas, blas]
+    few, many, whole = (kernels,) * 3 if native else (blas, parts, blas)
+    expected = [blas, one, few, many, one, whole, blas]
     assert done.stdout.strip() == str(expected), done.stderr
