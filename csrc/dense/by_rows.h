@@ -8,6 +8,12 @@
 namespace bh_dense {
 
 constexpr long BLOCK = 126;  // rows, 21 tiles
+constexpr long LEAST = 16;   // rows of a part
+
+// A part for each thread.
+inline BhSplit split_rows(long rows) {
+    return {rows, int(std::max(1L, std::min<long>(bh_threads(), rows / LEAST)))};
+}
 
 // run(first row, last row) for the blocks of a part.
 template <typename F>
@@ -29,21 +35,21 @@ void multiply_rows(Product<REAL> p, long begin, long stop) {
 template <typename REAL>
 void forward_by_rows(const REAL* x, long rows, const std::vector<Layer<REAL>>& layers,
                      const Bernoulli<REAL>* end) {
-    const BhSplit split{rows, bh_threads()};
-    run_phases({split.chunks}, [&](int, int part) {
-        each_block(split, part, [&](long begin, long stop) {
-            const REAL* input = x;
-            for (const Layer<REAL>& layer : layers) {
-                multiply_rows(forward_product(layer, input, rows), begin, stop);
-                bias_activation_columns(layer.y + begin * layer.outputs, layer.b, stop - begin,
-                                        layer.outputs, 0, layer.outputs, layer.f);
-                input = layer.y;
-            }
-            const long D = layers.back().outputs;
-            for (long r = begin; end != nullptr && r < stop; ++r)
-                end->logp[r] = REAL(bernoulli_slopes(layers.back().y + r * D,
-                                                     end->x + r % end->data * D, D));
-        });
+    // Nobody has sums of his own here: each block goes to whoever is free.
+    const BhSplit split{rows, std::max(split_rows(rows).chunks, int(parts(rows, BLOCK)))};
+    run_phases({split.chunks}, [&](int, int block) {
+        const long begin = split.begin(block), stop = split.begin(block + 1);
+        const REAL* input = x;
+        for (const Layer<REAL>& layer : layers) {
+            multiply_rows(forward_product(layer, input, rows), begin, stop);
+            bias_activation_columns(layer.y + begin * layer.outputs, layer.b, stop - begin,
+                                    layer.outputs, 0, layer.outputs, layer.f);
+            input = layer.y;
+        }
+        const long D = layers.back().outputs;
+        for (long r = begin; end != nullptr && r < stop; ++r)
+            end->logp[r] = REAL(bernoulli_slopes(layers.back().y + r * D,
+                                                 end->x + r % end->data * D, D));
     });
 }
 
@@ -69,7 +75,7 @@ public:
     BackwardByRows(REAL* dx, const REAL* dy, const REAL* factors, long rows,
                    const std::vector<LayerBack<REAL>>& layers)
         : dx(dx), dy(dy), factors(factors), layers(layers), count(int(layers.size())),
-          split{rows, bh_threads()}, das(count) {
+          split(split_rows(rows)), das(count) {
         for (int i = 0; i < count; ++i) {
             const bool needed = i < count - 1 || layers[i].f != IDENTITY;
             if (needed) das[i].reset(new REAL[rows * layers[i].outputs]);

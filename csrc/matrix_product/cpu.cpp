@@ -213,7 +213,7 @@ BH_HD void multiply_transposed(REAL* out, const Matrix<REAL>& A, const Matrix<RE
                                const REAL* factors, long m, long n, long k, long first,
                                long last) {
     constexpr long L = LANES<REAL>, W = WIDTH<REAL>;
-    const long blocks = parts(k, LONG_TERMS);
+    const long blocks = std::max(1L, parts(k, LONG_TERMS));
     const Tiles tiles = tiles_of(m);
     const std::unique_ptr<REAL[]> left(new REAL[parts(k, blocks) * m + tiles.count * L]);
     alignas(32) REAL panel[LONG_TERMS * W];

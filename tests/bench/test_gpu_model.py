@@ -212,8 +212,8 @@ def test_bytes_are_those_of_the_arrays():
         "bernoulli_logits_backward": R * D + R + B * D + R * D,
         "bias_activation_forward": 2 * R * H + H,
         "bias_activation_backward": 3 * R * H + tiles * H,
-        "gaussian_latent_forward": 2 * R * Z + 3 * B * Z,
-        "gaussian_latent_backward": 2 * B * Z + R * Z + 3 * B * Z + R * Z,
+        "gaussian_sample_forward": 2 * R * Z + 2 * R + 2 * B * Z,
+        "gaussian_sample_backward": 3 * R * Z + 2 * R + 4 * B * Z,
         "importance_weights_backward": 2 * R + 3 * B,
         "adam_update_all": 7 * parameters,
         "philox_draw_normals": R * Z + B,
@@ -326,12 +326,15 @@ def test_operators_are_those_of_the_text(function, expected):
 
 def test_operations_follow_threads_that_do_the_same():
     """gaussian_latent: every block along y, every thread along y, makes the scale again."""
-    events, _ = training_steps(*gpu_model.STEPS["IWAE, k = 50"])
-    found = {e.name: e.floats for e in events}
     z, n = 50 * 20 * 50, 20 * 50
+    arrays = {"z": np.zeros(z), "dz": np.zeros(z), "mean": np.zeros(n)}
     scale = gpu_work.operators("gaussian_latent_scale")
-    assert found["gaussian_latent_forward"] == 2 * z + 7 * n * scale + 4 * n
-    assert found["gaussian_latent_backward"] == 3 * z + 8 * n * scale + (2 + 4) * n
+
+    def floats(kernel, rows, threads):
+        return gpu_work.kernel_operations("gaussian_latent", kernel, arrays, rows, threads)[0]
+
+    assert floats("gaussian_latent_forward", 7, 1) == 2 * z + 7 * n * scale + 4 * n
+    assert floats("gaussian_latent_backward", 1, 8) == 3 * z + 8 * n * scale + (2 + 4) * n
 
 
 # -- times ---------------------------------------------------------------------------------------
