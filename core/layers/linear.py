@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from backhand._types import Array
 from backhand.kernels import bias_activation, dense, dense_bernoulli, matrix_product
 from backhand.kernels.bias_activation.reference import Saved
+from backhand.kernels.dense.reference import Saved as Layers
 from backhand.layers.initial import Initial
 
 Backward = Callable[..., Any]  # dx = backward(dy, g); need_x=False where x is data: no dx
@@ -69,9 +70,7 @@ def _claimed(gs: Sequence[Any], dy: Array) -> tuple[list[Array], list[Array]] | 
     return [g.W.claim() for g in gs], [g.b.claim() for g in gs]
 
 
-def _one_by_one(
-    dy: Any, saved: dense.Saved, gs: Sequence[Any], need_x: bool, run: str
-) -> Array | None:
+def _one_by_one(dy: Any, saved: Layers, gs: Sequence[Any], need_x: bool, run: str) -> Array | None:
     """Where gradients are added, deferred or not wanted."""
     for i in reversed(range(len(gs))):
         x_i, y_i, f = saved.ys[i - 1] if i else saved.x, saved.ys[i], saved.activations[i]
