@@ -155,4 +155,6 @@ BH_BINDING(dense) {
                any, as_it_is, as_it_is, any);
     module.def("backward_bernoulli", &backward<double, true>, as_it_is, as_it_is, as_it_is,
                as_it_is, any, as_it_is, as_it_is, any);
+    for (const char* name : {"forward", "backward", "forward_bernoulli", "backward_bernoulli"})
+        refuse_others(module, name);
 }

@@ -87,4 +87,6 @@ BH_BINDING(gaussian_sample) {
     module.def("forward", &forward<double>, x, x);
     module.def("backward", &backward<float>, x, x, x, x, x, x, py::arg());
     module.def("backward", &backward<double>, x, x, x, x, x, x, py::arg());
+    refuse_others(module, "forward");
+    refuse_others(module, "backward");
 }

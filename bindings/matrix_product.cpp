@@ -54,7 +54,7 @@ Out<REAL> pack(const In<REAL>& W, bool transposed) {
     REAL* out = panels.mutable_data();
     {
         py::gil_scoped_release released;
-        matrix_pack(out, transposed ? w.transposed() : w.matrix(), columns, terms);
+        matrix_pack(out, transposed ? w.transposed() : w.matrix(), columns, terms, 0, columns);
     }
     return panels;
 }

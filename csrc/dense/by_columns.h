@@ -18,21 +18,21 @@ void forward_by_columns(const REAL* x, long rows, const std::vector<Layer<REAL>>
         chunks.push_back(works.back().split.chunks);
         x = layer.y;
     }
-    std::vector<double> parts(end ? chunks.back() * rows : 0);  // of logp, by columns
-    run_phases(chunks, [&](int i, int chunk) {
+    std::vector<double> shares(end ? chunks.back() * rows : 0);  // of logp, by columns
+    run_phases(chunks, work_of(rows, layers), [&](int i, int chunk) {
         const Layer<REAL>& layer = layers[i];
         works[i].run(chunk);
         const auto [first, stop] = works[i].range(chunk);
         bias_activation_columns(layer.y, layer.b, rows, layer.outputs, first, stop, layer.f);
         if (end == nullptr || i < last) return;
         for (long r = 0; r < rows; ++r)
-            parts[chunk * rows + r] = bernoulli_slopes(layer.y + r * layer.outputs + first,
+            shares[chunk * rows + r] = bernoulli_slopes(layer.y + r * layer.outputs + first,
                                                        end->x + r % end->data * layer.outputs + first,
                                                        stop - first);
     });
     for (long r = 0; end != nullptr && r < rows; ++r) {
         double total = 0.0;
-        for (int c = 0; c < chunks.back(); ++c) total += parts[c * rows + r];
+        for (int c = 0; c < chunks.back(); ++c) total += shares[c * rows + r];
         end->logp[r] = REAL(total);
     }
 }
@@ -45,6 +45,14 @@ void last_columns(REAL* da, const LayerBack<REAL>& top, const REAL* dy, const RE
         for (long i = first; i < stop; ++i)
             da[r * top.outputs + i] = dy[r * top.outputs + i] * (factors ? factors[r] : REAL(1));
     bias_activation_backward_columns(da, top.db, top.y, rows, top.outputs, first, stop, top.f);
+}
+
+template <typename REAL>
+void sum_last(const LayerBack<REAL>& top, const REAL* dy, long rows) {
+    std::vector<double> sums(top.outputs, 0.0);
+    bias_activation_backward_rows<REAL>(nullptr, sums.data(), dy, top.y, nullptr, rows,
+                                        top.outputs, top.f);
+    std::copy(sums.begin(), sums.end(), top.db);
 }
 
 // Phase 0: da and db of the last layer; then one for each layer, dW beside dx, which becomes da
@@ -73,11 +81,9 @@ void backward_by_columns(REAL* dx, const REAL* dy, const REAL* factors, long row
         }
         da = below;
     }
-    run_phases(chunks, [&](int phase, int chunk) {
+    run_phases(chunks, 2 * work_of(rows, layers), [&](int phase, int chunk) {
         if (phase == 0) {
-            if (as_it_is)
-                return bias_activation_backward<REAL>(nullptr, top.db, dy, top.y, rows,
-                                                      top.outputs, top.f);
+            if (as_it_is) return sum_last(top, dy, rows);
             const long first = first_split.begin(chunk) * COLUMNS_AT_ONCE;
             const long stop = first_split.begin(chunk + 1) * COLUMNS_AT_ONCE;
             return last_columns(das.back().get(), top, dy, factors, rows, first,

@@ -1,5 +1,6 @@
-// Many rows: each thread takes a part of them through all layers, block by block, so that what lies
-// between two products stays in its caches, and has weight gradients of its own; they are added.
+// Many rows: blocks of them go through all layers, so that what lies between two products stays in
+// the caches, each to whoever is free.  The matrices are packed before, once for all blocks.  How
+// rows are cut depends on their number alone: any number of threads gives the same sums.
 #pragma once
 
 #include "bernoulli_logits/bernoulli_logits.h"
@@ -7,41 +8,102 @@
 
 namespace bh_dense {
 
-constexpr long BLOCK = 126;  // rows, 21 tiles
-constexpr long LEAST = 16;   // rows of a part
+constexpr long SMALL = 24, LARGE = 48;  // rows of a block, nearly
+constexpr double PIECE = 1 << 14;       // numbers that are packed in one go
+constexpr double RANGE = 8e6;           // terms of a weight gradient, likewise
 
-// A part for each thread.
-inline BhSplit split_rows(long rows) {
-    return {rows, int(std::max(1L, std::min<long>(bh_threads(), rows / LEAST)))};
+// Blocks of rows, and the groups of terms of the weight gradients that they lie in.
+struct Blocks {
+    explicit Blocks(long rows)
+        : groups(matrix_groups(rows)),
+          each(2 * int(std::max(1L, rows / groups.chunks /
+                                        (2 * std::clamp(rows / 16, SMALL, LARGE))))) {}
+
+    const BhSplit groups;
+    const int each;  // of a group
+
+    int count() const { return groups.chunks * each; }
+    int group(int block) const { return block / each; }
+    long begin(int block) const {
+        const int g = std::min(group(block), groups.chunks - 1);
+        const BhSplit inside{groups.begin(g + 1) - groups.begin(g), each};
+        return groups.begin(g) + inside.begin(block - g * each);
+    }
+};
+
+// Some of the columns of what belongs to one layer.
+struct Columns {
+    int layer;
+    long first, last;
+};
+
+// All columns of a matrix of a layer, whole panels, about so many at once.
+inline void cut(std::vector<Columns>& to, int layer, long columns, long panel, double at_once) {
+    const long panels = parts(columns, panel);
+    const BhSplit split{panels, int(parts(panels, std::max(1L, long(at_once / double(panel)))))};
+    for (int c = 0; c < split.chunks; ++c)
+        to.push_back({layer, split.begin(c) * panel, std::min(split.begin(c + 1) * panel, columns)});
 }
 
-// run(first row, last row) for the blocks of a part.
-template <typename F>
-void each_block(const BhSplit& split, int part, F&& run) {
-    const long first = split.begin(part), rows = split.begin(part + 1) - first;
-    const long blocks = parts(rows, BLOCK);
-    for (long b = 0; b < blocks; ++b) run(first + rows * b / blocks, first + rows * (b + 1) / blocks);
-}
+// The panels of a matrix of each layer; run(piece) makes some of them.
+template <typename REAL>
+class Packed {
+public:
+    static constexpr long PANEL = MATRIX_PANEL / long(sizeof(REAL));
+
+    void add(int layer, const Matrix<REAL>& B, long n, long k) {
+        matrices.push_back({B, n, k, Scratch<REAL>(new REAL[matrix_packed_size<REAL>(n, k)])});
+        at.resize(layer + 1, -1);
+        at[layer] = int(matrices.size()) - 1;
+        cut(columns, layer, n, PANEL, PIECE / double(k));
+    }
+
+    int pieces() const { return int(columns.size()); }
+    const REAL* of(int layer) const { return matrices[at[layer]].panels.get(); }
+
+    void run(int piece) const {
+        const auto [layer, first, last] = columns[piece];
+        const auto& [B, n, k, panels] = matrices[at[layer]];
+        matrix_pack(panels.get(), B, n, k, first, last);
+    }
+
+private:
+    struct Entry {
+        Matrix<REAL> B;
+        long n, k;
+        Scratch<REAL> panels;
+    };
+    std::vector<Entry> matrices;
+    std::vector<int> at;  // of each layer
+    std::vector<Columns> columns;
+};
 
 // Rows [begin, stop) of a product, by the thread that calls.
 template <typename REAL>
-void multiply_rows(Product<REAL> p, long begin, long stop) {
+void multiply_rows(Product<REAL> p, const REAL* packed, long begin, long stop) {
     p.out += begin * p.n;
     p.A.data += begin * p.A.row;
     p.m = stop - begin;
-    matrix_product_here(p);
+    matrix_product_here(p, packed);
 }
 
 template <typename REAL>
 void forward_by_rows(const REAL* x, long rows, const std::vector<Layer<REAL>>& layers,
                      const Bernoulli<REAL>* end) {
-    // Nobody has sums of his own here: each block goes to whoever is free.
-    const BhSplit split{rows, std::max(split_rows(rows).chunks, int(parts(rows, BLOCK)))};
-    run_phases({split.chunks}, [&](int, int block) {
-        const long begin = split.begin(block), stop = split.begin(block + 1);
+    const Blocks blocks(rows);
+    const int count = int(layers.size());
+    Packed<REAL> packed;
+    for (int i = 0; i < count; ++i) {
+        const Product<REAL> p = forward_product(layers[i], x, rows);
+        packed.add(i, p.B, p.n, p.k);
+    }
+    run_phases({packed.pieces(), blocks.count()}, work_of(rows, layers), [&](int phase, int chunk) {
+        if (phase == 0) return packed.run(chunk);
+        const long begin = blocks.begin(chunk), stop = blocks.begin(chunk + 1);
         const REAL* input = x;
-        for (const Layer<REAL>& layer : layers) {
-            multiply_rows(forward_product(layer, input, rows), begin, stop);
+        for (int i = 0; i < count; ++i) {
+            const Layer<REAL>& layer = layers[i];
+            multiply_rows(forward_product(layer, input, rows), packed.of(i), begin, stop);
             bias_activation_columns(layer.y + begin * layer.outputs, layer.b, stop - begin,
                                     layer.outputs, 0, layer.outputs, layer.f);
             input = layer.y;
@@ -53,114 +115,90 @@ void forward_by_rows(const REAL* x, long rows, const std::vector<Layer<REAL>>& l
     });
 }
 
-// Gradients of the weights and biases from the rows of one part.
-template <typename REAL>
-struct PartGradients {
-    std::vector<Scratch<REAL>> room;  // of dW; the first part's are where all will be
-    std::vector<REAL*> dW;
-    std::vector<std::vector<double>> db;
-
-    PartGradients(const std::vector<LayerBack<REAL>>& layers, bool first) {
-        for (const LayerBack<REAL>& layer : layers) {
-            room.emplace_back(first ? nullptr : new REAL[layer.inputs * layer.outputs]);
-            dW.push_back(first ? layer.dW : room.back().get());
-            db.emplace_back(layer.outputs, 0.0);
-        }
-    }
-};
-
 template <typename REAL>
 class BackwardByRows {
 public:
     BackwardByRows(REAL* dx, const REAL* dy, const REAL* factors, long rows,
                    const std::vector<LayerBack<REAL>>& layers)
-        : dx(dx), dy(dy), factors(factors), layers(layers), count(int(layers.size())),
-          split(split_rows(rows)), das(count) {
+        : dx(dx), dy(dy), factors(factors), rows(rows), layers(layers), count(int(layers.size())),
+          blocks(rows), das(count) {
         for (int i = 0; i < count; ++i) {
-            const bool needed = i < count - 1 || layers[i].f != IDENTITY;
-            if (needed) das[i].reset(new REAL[rows * layers[i].outputs]);
+            const LayerBack<REAL>& layer = layers[i];
+            if (i < count - 1 || layer.f != IDENTITY) das[i].reset(new REAL[rows * layer.outputs]);
+            if (i > 0 || dx != nullptr) {
+                const Product<REAL> p = gradient_of_x(layer, dx, dy, rows);
+                packed.add(i, p.B, p.n, p.k);
+            }
+            tiles.emplace_back(new REAL[rows * layer.inputs]);
+            sums.emplace_back(blocks.count() * layer.outputs, 0.0);
+            const double terms = double(rows * layer.inputs);
+            cut(ranges, i, layer.outputs, Packed<REAL>::PANEL, RANGE / terms);
         }
-        for (int p = 0; p < split.chunks; ++p) gradients.emplace_back(layers, p == 0);
     }
 
     void run() {
-        std::vector<std::pair<int, long>> pieces;  // of weight gradients: layer and first number
-        for (int i = 0; i < count; ++i)
-            for (long j = 0; j < size(i); j += PIECE) pieces.push_back({i, j});
-        const int to_add = split.chunks > 1 ? int(pieces.size()) : 0;
-        run_phases({split.chunks, to_add}, [&](int phase, int chunk) {
-            if (phase == 1) return add(pieces[chunk].first, pieces[chunk].second);
-            each_block(split, chunk, [&](long begin, long stop) { go_down(chunk, begin, stop); });
-            multiply_terms(chunk);
+        const std::vector<int> chunks{packed.pieces(), blocks.count(), int(ranges.size())};
+        run_phases(chunks, 2 * work_of(rows, layers), [&](int phase, int chunk) {
+            if (phase == 0) packed.run(chunk);
+            if (phase == 1) go_down(chunk, blocks.begin(chunk), blocks.begin(chunk + 1));
+            if (phase == 2) add_rows(ranges[chunk]);
         });
-        for (int i = 0; i < count; ++i)
-            for (long j = 0; j < layers[i].outputs; ++j) {
-                double total = 0.0;
-                for (const auto& part : gradients) total += part.db[i][j];
-                layers[i].db[j] = REAL(total);
-            }
     }
 
 private:
-    static constexpr long PIECE = 1 << 14;
-
     REAL* const dx;
     const REAL* const dy;
     const REAL* const factors;
+    const long rows;
     const std::vector<LayerBack<REAL>>& layers;
     const int count;
-    const BhSplit split;
-    std::vector<Scratch<REAL>> das;  // null where da is dy
-    std::vector<PartGradients<REAL>> gradients;
+    const Blocks blocks;
+    std::vector<Scratch<REAL>> das;    // of each layer; null where da is dy
+    std::vector<Scratch<REAL>> tiles;  // x, packed for dW
+    std::vector<std::vector<double>> sums;  // of da over each block
+    Packed<REAL> packed;
+    std::vector<Columns> ranges;  // of the weight gradients
 
-    long size(int i) const { return layers[i].inputs * layers[i].outputs; }
     const REAL* da(int i) const { return das[i] ? das[i].get() : dy; }
+    Product<REAL> to_W(int i) const { return gradient_of_W(layers[i], da(i), rows); }
+    // of the rows of da, where it is without them
+    const REAL* scale(int i) const { return i == count - 1 ? factors : nullptr; }
 
-    // da and db of layer i from dy, which da may be the place of.
-    void through_activation(int part, int i, const REAL* dy, const REAL* factors, long begin,
+    // da and the sums of layer i from dy, which da may be the place of.
+    void through_activation(int block, int i, const REAL* dy, const REAL* factors, long begin,
                             long stop) {
         const LayerBack<REAL>& layer = layers[i];
         const long at = begin * layer.outputs;
         bias_activation_backward_rows(das[i] ? das[i].get() + at : nullptr,
-                                      gradients[part].db[i].data(), dy + at, layer.y + at,
+                                      &sums[i][block * layer.outputs], dy + at, layer.y + at,
                                       factors ? factors + begin : nullptr, stop - begin,
                                       layer.outputs, layer.f);
     }
 
-    void go_down(int part, long begin, long stop) {
-        through_activation(part, count - 1, dy, factors, begin, stop);
+    void go_down(int block, long begin, long stop) {
+        through_activation(block, count - 1, dy, factors, begin, stop);
         for (int i = count - 1; i >= 0; --i) {
+            matrix_pack_terms(tiles[i].get(), to_W(i), scale(i), blocks.group(block), begin, stop);
             REAL* below = i > 0 ? das[i - 1].get() : dx;
             if (below == nullptr) return;
-            const REAL* scale = i == count - 1 ? factors : nullptr;  // da without it is dy
-            multiply_rows(gradient_of_x(layers[i], below, da(i), split.items), begin, stop);
+            multiply_rows(gradient_of_x(layers[i], below, da(i), rows), packed.of(i), begin, stop);
             if (i > 0)
-                through_activation(part, i - 1, below, scale, begin, stop);
-            else if (scale != nullptr)
+                through_activation(block, i - 1, below, scale(i), begin, stop);
+            else if (scale(i) != nullptr)
                 for (long r = begin; r < stop; ++r)
                     for (long j = 0; j < layers[0].inputs; ++j)
-                        dx[r * layers[0].inputs + j] *= scale[r];
+                        dx[r * layers[0].inputs + j] *= factors[r];
         }
     }
 
-    // The part's weight gradients, over all of its rows.
-    void multiply_terms(int part) {
-        const long begin = split.begin(part), rows = split.begin(part + 1) - begin;
-        for (int i = 0; i < count; ++i) {
-            LayerBack<REAL> layer = layers[i];
-            layer.dW = gradients[part].dW[i];
-            layer.x += begin * layer.inputs;
-            const REAL* scale = i == count - 1 && factors ? factors + begin : nullptr;
-            matrix_product_here(gradient_of_W(layer, da(i) + begin * layer.outputs, rows, scale));
-        }
-    }
-
-    void add(int i, long first) {
-        const long last = std::min(first + PIECE, size(i));
-        for (int p = 1; p < split.chunks; ++p) {
-            const REAL* BH_RESTRICT more = gradients[p].dW[i];
-            REAL* BH_RESTRICT sum = layers[i].dW;
-            for (long j = first; j < last; ++j) sum[j] += more[j];
+    // Some columns of dW and db, over all rows.
+    void add_rows(const Columns& c) {
+        const LayerBack<REAL>& layer = layers[c.layer];
+        matrix_product_of_terms(to_W(c.layer), tiles[c.layer].get(), c.first, c.last);
+        for (long j = c.first; j < c.last; ++j) {
+            double total = 0.0;
+            for (int b = 0; b < blocks.count(); ++b) total += sums[c.layer][b * layer.outputs + j];
+            layer.db[j] = REAL(total);
         }
     }
 };

@@ -25,11 +25,9 @@ Product<REAL> forward_product(const Layer<REAL>& layer, const REAL* x, long rows
 }
 
 template <typename REAL>
-Product<REAL> gradient_of_W(const LayerBack<REAL>& layer, const REAL* da, long rows,
-                            const REAL* factors = nullptr) {
+Product<REAL> gradient_of_W(const LayerBack<REAL>& layer, const REAL* da, long rows) {
     return {layer.dW,     {layer.x, 1, layer.inputs}, {da, layer.outputs, 1},
-            layer.inputs, layer.outputs,              rows,
-            factors};
+            layer.inputs, layer.outputs,              rows};
 }
 
 template <typename REAL>
@@ -38,9 +36,19 @@ Product<REAL> gradient_of_x(const LayerBack<REAL>& layer, REAL* dx, const REAL* 
             rows, layer.inputs,           layer.outputs};
 }
 
-inline void run_phases(const std::vector<int>& chunks, const std::function<void(int, int)>& run) {
-    for (int c : chunks)
-        if (c > 1) return bh_run_phases(chunks, run);
+// Nanoseconds on one core, about, of the products of one pass.
+template <typename LAYER>
+double work_of(long rows, const std::vector<LAYER>& layers) {
+    double terms = 0.0;
+    for (const LAYER& layer : layers) terms += double(layer.inputs * layer.outputs);
+    return double(rows) * terms * MATRIX_TERM_NS;
+}
+
+// On one thread where others would have nothing to do, or the work would not repay them.
+inline void run_phases(const std::vector<int>& chunks, double work,
+                       const std::function<void(int, int)>& run) {
+    const bool shared = *std::max_element(chunks.begin(), chunks.end()) > 1;
+    if (shared && bh_split(2, work / 2).chunks > 1) return bh_run_phases(chunks, run);
     for (int p = 0; p < int(chunks.size()); ++p)
         for (int c = 0; c < chunks[p]; ++c) run(p, c);
 }

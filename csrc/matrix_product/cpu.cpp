@@ -19,7 +19,6 @@ constexpr long GROUP = 16;  // rows that a thread takes at once
 constexpr long LONG = 48;  // terms from which A^T is packed too: its columns lie far apart
 constexpr long LONG_TERMS = 200;  // of its panels, which stay in the second cache
 constexpr long MOST_ROWS = 6;  // 12 sums, two vectors and a factor: 15 of 16 registers
-constexpr double TERM_NS = 1.0 / 40;  // for a term on one core, as the pool wants to know it
 
 BH_HD long parts(long all, long size) { return (all + size - 1) / size; }
 
@@ -36,7 +35,7 @@ BH_HD Tiles tiles_of(long rows) {
 template <typename REAL>
 constexpr long LANES = 32 / long(sizeof(REAL));
 template <typename REAL>
-constexpr long WIDTH = 2 * LANES<REAL>;  // of a panel
+constexpr long WIDTH = MATRIX_PANEL / long(sizeof(REAL));  // of a panel, two vectors
 
 template <typename REAL>
 BH_HD BhLanes<REAL>& lanes(REAL* x) {
@@ -186,20 +185,20 @@ BH_HD void multiply(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, con
     }
 }
 
-// All of A, whose columns lie apart and rows side by side, times factors of the terms or none, as
-// the tiles read them: side by side in each term, and LANES of room behind each tile.
+// Terms [begin, end) of A, whose columns lie apart and rows side by side, times factors of the terms
+// or none, as the tiles of a group of so many terms read them: side by side in each term.
 template <typename REAL>
-BH_HD void pack_tiles(REAL* to, const Matrix<REAL>& A, const REAL* factors, long m, long begin,
-                      long terms) {
+BH_HD void pack_tiles(REAL* to, const Matrix<REAL>& A, const REAL* factors, long m, long terms,
+                      long begin, long end) {
     constexpr long L = LANES<REAL>;
     const Tiles tiles = tiles_of(m);
-    for (long k = 0; k < terms; ++k) {
-        const REAL* a = A.data + (begin + k) * A.column;
-        const REAL factor = factors ? factors[begin + k] : REAL(1);
+    for (long k = begin; k < end; ++k) {
+        const REAL* a = A.data + k * A.column;
+        const REAL factor = factors ? factors[k] : REAL(1);
         for (long t = 0, r = 0, rows; t < tiles.count; ++t, r += rows) {
             rows = tiles.low + (t < tiles.higher);
-            REAL* out = to + r * terms + t * L + k * rows;
-            if (r + 2 * L <= m)  // what is too much is overwritten by the next term
+            REAL* out = to + r * terms + k * rows;
+            if (k + 1 < end && r + 2 * L <= m)  // what is too much is overwritten by the next term
                 for (long i = 0; i < rows; i += L) lanes(out + i) = factor * lanes(a + r + i);
             else
                 for (long i = 0; i < rows; ++i) out[i] = factor * a[r + i];
@@ -207,29 +206,34 @@ BH_HD void pack_tiles(REAL* to, const Matrix<REAL>& A, const REAL* factors, long
     }
 }
 
-// As multiply, for A = x^T and many terms: both sides are packed, some of the terms at a time.
+// As multiply, for A = x^T and many terms: both sides are packed, a group of terms at a time.  A
+// may come ready.
 template <typename REAL>
 BH_HD void multiply_transposed(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B,
-                               const REAL* factors, long m, long n, long k, long first,
-                               long last) {
+                               const REAL* factors, const REAL* ready, long m, long n, long k,
+                               long first, long last) {
     constexpr long L = LANES<REAL>, W = WIDTH<REAL>;
-    const long blocks = std::max(1L, parts(k, LONG_TERMS));
+    const BhSplit groups = matrix_groups(k);
     const Tiles tiles = tiles_of(m);
-    const std::unique_ptr<REAL[]> left(new REAL[parts(k, blocks) * m + tiles.count * L]);
+    const std::unique_ptr<REAL[]> room(ready ? nullptr : new REAL[parts(k, groups.chunks) * m]);
     alignas(32) REAL panel[LONG_TERMS * W];
-    for (long block = 0; block < blocks; ++block) {
-        const long begin = k * block / blocks, terms = k * (block + 1) / blocks - begin;
-        pack_tiles(left.get(), A, factors, m, begin, terms);
+    for (int group = 0; group < groups.chunks; ++group) {
+        const long begin = groups.begin(group), terms = groups.begin(group + 1) - begin;
+        const REAL* left = ready ? ready + begin * m : room.get();
+        if (ready == nullptr) {
+            const Matrix<REAL> a{A.data + begin * A.column, 1, A.column};
+            pack_tiles(room.get(), a, factors ? factors + begin : nullptr, m, terms, 0, terms);
+        }
         for (long j = first; j < last; j += W) {
             const long columns = std::min(W, n - j);
             pack(panel, B, begin, terms, j, columns);
             for (long t = 0, r = 0, rows; t < tiles.count; ++t, r += rows) {
                 rows = tiles.low + (t < tiles.higher);
-                const Matrix<REAL> a{left.get() + r * terms + t * L, 1, rows};
+                const Matrix<REAL> a{left + r * terms, 1, rows};
                 if (columns > L)
-                    tile_of<2>(rows, out + r * n + j, n, a, panel, W, terms, columns, block > 0);
+                    tile_of<2>(rows, out + r * n + j, n, a, panel, W, terms, columns, group > 0);
                 else
-                    tile_of<1>(rows, out + r * n + j, n, a, panel, W, terms, columns, block > 0);
+                    tile_of<1>(rows, out + r * n + j, n, a, panel, W, terms, columns, group > 0);
             }
         }
     }
@@ -242,21 +246,27 @@ BH_HD void multiply_transposed(REAL* out, const Matrix<REAL>& A, const Matrix<RE
         multiply(out, A, B, packed, m, n, k, first, last);                                        \
     }                                                                                             \
     BH_CLONES void multiply_long(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B,         \
-                                 const REAL* factors, long m, long n, long k, long first,         \
-                                 long last) {                                                     \
-        multiply_transposed(out, A, B, factors, m, n, k, first, last);                            \
+                                 const REAL* factors, const REAL* ready, long m, long n, long k,  \
+                                 long first, long last) {                                         \
+        multiply_transposed(out, A, B, factors, ready, m, n, k, first, last);                     \
     }                                                                                             \
-    BH_CLONES void pack_all(REAL* panels, const Matrix<REAL>& B, long n, long k) {                \
+    BH_CLONES void pack_panels(REAL* panels, const Matrix<REAL>& B, long n, long k, long first,   \
+                               long last) {                                                       \
         constexpr long W = WIDTH<REAL>;                                                           \
-        for (long j = 0; j < n; j += W) pack(panels + j * k, B, 0, k, j, std::min(W, n - j));      \
+        for (long j = first; j < last; j += W)                                                    \
+            pack(panels + j * k, B, 0, k, j, std::min(W, n - j));                                 \
+    }                                                                                             \
+    BH_CLONES void pack_terms(REAL* to, const Matrix<REAL>& A, const REAL* factors, long m,       \
+                              long terms, long begin, long end) {                                 \
+        pack_tiles(to, A, factors, m, terms, begin, end);                                         \
     }
 BH_MULTIPLY(float)
 BH_MULTIPLY(double)
 
 template <typename REAL>
 void multiply_columns(const Product<REAL>& p, const REAL* packed, long first, long last) {
-    if (packed == nullptr && p.A.row == 1 && p.B.column == 1 && (p.k >= LONG || p.factors))
-        multiply_long(p.out, p.A, p.B, p.factors, p.m, p.n, p.k, first, last);
+    if (packed == nullptr && p.A.row == 1 && p.B.column == 1 && p.k >= LONG)
+        multiply_long(p.out, p.A, p.B, nullptr, nullptr, p.m, p.n, p.k, first, last);
     else
         multiply_part(p.out, p.A, p.B, packed, p.m, p.n, p.k, first, last);
 }
@@ -268,7 +278,7 @@ MatrixWork<REAL>::MatrixWork(const Product<REAL>& product, Cut cut, const REAL* 
     : p(product), packed(packed), by_columns(cut == COLUMNS || p.n >= p.m || packed) {
     const long each = by_columns ? p.m * WIDTH<REAL> : GROUP * p.n;  // of numbers of out
     const long items = by_columns ? parts(p.n, WIDTH<REAL>) : parts(p.m, GROUP);
-    split = bh_split(items, TERM_NS * double(each) * double(p.k));
+    split = bh_split(items, MATRIX_TERM_NS * double(each) * double(p.k));
 }
 
 template <typename REAL>
@@ -296,8 +306,8 @@ void matrix_product(const Product<REAL>& product, const REAL* packed) {
 }
 
 template <typename REAL>
-void matrix_product_here(const Product<REAL>& product) {
-    multiply_columns<REAL>(product, nullptr, 0, product.n);
+void matrix_product_here(const Product<REAL>& p, const REAL* packed) {
+    multiply_columns(p, packed, 0, p.n);
 }
 
 template <typename REAL>
@@ -307,15 +317,35 @@ long matrix_packed_size(long n, long k) {
 }
 
 template <typename REAL>
-void matrix_pack(REAL* panels, const Matrix<REAL>& B, long n, long k) {
-    pack_all(panels, B, n, k);
+void matrix_pack(REAL* panels, const Matrix<REAL>& B, long n, long k, long first, long last) {
+    pack_panels(panels, B, n, k, first, last);
 }
 
-#define BH_INSTANCE(REAL)                                                     \
-    template class MatrixWork<REAL>;                                          \
-    template void matrix_product<REAL>(const Product<REAL>&, const REAL*);    \
-    template void matrix_product_here<REAL>(const Product<REAL>&);            \
-    template long matrix_packed_size<REAL>(long, long);                       \
-    template void matrix_pack<REAL>(REAL*, const Matrix<REAL>&, long, long);
+BhSplit matrix_groups(long k) { return {k, int(std::max(1L, parts(k, LONG_TERMS)))}; }
+
+template <typename REAL>
+void matrix_pack_terms(REAL* tiles, const Product<REAL>& p, const REAL* factors, int group,
+                       long begin, long end) {
+    const BhSplit groups = matrix_groups(p.k);
+    const long first = groups.begin(group), terms = groups.begin(group + 1) - first;
+    const Matrix<REAL> a{p.A.data + first * p.A.column, 1, p.A.column};
+    pack_terms(tiles + first * p.m, a, factors ? factors + first : nullptr, p.m, terms,
+               begin - first, end - first);
+}
+
+template <typename REAL>
+void matrix_product_of_terms(const Product<REAL>& p, const REAL* tiles, long first, long last) {
+    multiply_long(p.out, p.A, p.B, nullptr, tiles, p.m, p.n, p.k, first, last);
+}
+
+#define BH_INSTANCE(REAL)                                                                       \
+    template class MatrixWork<REAL>;                                                            \
+    template void matrix_product<REAL>(const Product<REAL>&, const REAL*);                      \
+    template void matrix_product_here<REAL>(const Product<REAL>&, const REAL*);                 \
+    template long matrix_packed_size<REAL>(long, long);                                         \
+    template void matrix_pack<REAL>(REAL*, const Matrix<REAL>&, long, long, long, long);        \
+    template void matrix_pack_terms<REAL>(REAL*, const Product<REAL>&, const REAL*, int, long,  \
+                                          long);                                                \
+    template void matrix_product_of_terms<REAL>(const Product<REAL>&, const REAL*, long, long);
 BH_INSTANCE(float)
 BH_INSTANCE(double)

@@ -11,13 +11,11 @@ struct Matrix {
 };
 
 // out (m, n), row after row, = A (m, k) B (k, n); rows or columns of B lie side by side.
-// factors: null, or (k), of the terms; where A is a transpose and the rows of B lie side by side.
 template <typename REAL>
 struct Product {
     REAL* out;
     Matrix<REAL> A, B;
     long m, n, k;
-    const REAL* factors = nullptr;
 };
 
 // packed: the panels of B, whose own numbers are not read then.
@@ -26,14 +24,31 @@ void matrix_product(const Product<REAL>& product, const REAL* packed = nullptr);
 
 // The same by the thread that calls.
 template <typename REAL>
-void matrix_product_here(const Product<REAL>& product);
+void matrix_product_here(const Product<REAL>& product, const REAL* packed = nullptr);
 
-// The panels, made once for many products, have packed_size numbers.
+constexpr long MATRIX_PANEL = 64;  // bytes of a row of a panel
+constexpr double MATRIX_TERM_NS = 1.0 / 40;  // for a term on one core, as the pool wants to know it
+
+// The panels, made once for many products, have packed_size numbers.  Those of columns [first,
+// last) are made, first being that of a panel.
 template <typename REAL>
 long matrix_packed_size(long n, long k);
 
 template <typename REAL>
-void matrix_pack(REAL* panels, const Matrix<REAL>& B, long n, long k);
+void matrix_pack(REAL* panels, const Matrix<REAL>& B, long n, long k, long first, long last);
+
+// For A = x^T, also its side may be packed once, by many threads: m k numbers, in groups of terms.
+BhSplit matrix_groups(long k);
+
+// Terms [begin, end) of one group, times factors (k) or null.
+template <typename REAL>
+void matrix_pack_terms(REAL* tiles, const Product<REAL>& product, const REAL* factors, int group,
+                       long begin, long end);
+
+// Columns [first, last) of out, first being that of a panel; the rows of B lie side by side.
+template <typename REAL>
+void matrix_product_of_terms(const Product<REAL>& product, const REAL* tiles, long first,
+                             long last);
 
 struct Range {
     long begin, end;
