@@ -13,6 +13,10 @@ namespace {
 template <typename REAL>
 void update(In<REAL> theta, const In<REAL>& grad, In<REAL> m, In<REAL> v, double lr, double beta1,
             double beta2, double eps, long step, double weight_decay, double scale) {
+    const Shape shape = shape_of(theta);
+    if (shape.size() != 1 || shape_of(grad) != shape || shape_of(m) != shape ||
+        shape_of(v) != shape)
+        throw py::value_error("adam: vectors of one length");
     const double rate = lr / (1.0 - std::pow(beta1, double(step)));
     const double root = 1.0 / std::sqrt(1.0 - std::pow(beta2, double(step)));
     const AdamStep<REAL> s{REAL(scale),       REAL(beta1), REAL(1.0 - beta1),
@@ -27,10 +31,10 @@ void update(In<REAL> theta, const In<REAL>& grad, In<REAL> m, In<REAL> v, double
 
 template <typename REAL>
 void bind(py::module_& module) {
-    module.def("update", &update<REAL>, py::arg("theta").noconvert(), py::arg("grad"),
-               py::arg("m").noconvert(), py::arg("v").noconvert(), py::arg("lr"), py::arg("beta1"),
-               py::arg("beta2"), py::arg("eps"), py::arg("step"), py::arg("weight_decay"),
-               py::arg("scale"));
+    const auto x = py::arg().noconvert();
+    const auto number = py::arg();
+    module.def("update", &update<REAL>, x, x, x, x, number, number, number, number, number, number,
+               number);
 }
 
 }  // namespace
@@ -38,4 +42,5 @@ void bind(py::module_& module) {
 BH_BINDING(adam) {
     bind<float>(module);
     bind<double>(module);
+    refuse_others(module, "update");
 }

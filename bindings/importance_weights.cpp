@@ -1,5 +1,7 @@
 #include "importance_weights/importance_weights.h"
 
+#include <algorithm>
+
 #include "arrays.h"
 #include "bindings.h"
 
@@ -35,6 +37,14 @@ Out<REAL> backward(const In<REAL>& d_bound, const In<REAL>& log_w, const In<REAL
     return d_log_w;
 }
 
+// The normalised weights: what a bound's gradient of 1 gives.
+template <typename REAL>
+Out<REAL> weights(const In<REAL>& log_w, const In<REAL>& top, const In<REAL>& total) {
+    Out<REAL> ones(log_w.shape(1));
+    std::fill_n(ones.mutable_data(), ones.size(), REAL(1));
+    return backward<REAL>(ones, log_w, top, total, false);
+}
+
 }  // namespace
 
 BH_BINDING(importance_weights) {
@@ -42,4 +52,6 @@ BH_BINDING(importance_weights) {
     module.def("forward", &forward<double>);
     module.def("backward", &backward<float>);
     module.def("backward", &backward<double>);
+    module.def("weights", &weights<float>);
+    module.def("weights", &weights<double>);
 }

@@ -53,6 +53,11 @@ def asked_for() -> str | None:
     return _asked_for.get()
 
 
+def named() -> str | None:
+    """The backend that was asked for, by ``use_backend`` or the environment; None: the best."""
+    return _asked_for.get() or _environment
+
+
 def backends() -> dict[str, Status]:
     """Every backend with its status and the reason for it."""
     return {name: status(name) for name in BACKENDS}

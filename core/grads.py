@@ -46,15 +46,6 @@ class Accumulator:
             self._fresh = False
         return self._view
 
-    def takes(self, dtype: Any) -> bool:
-        """Whether a gradient of that type may be written: nothing added, nothing deferred."""
-        return self._fresh and not self._defer and self._view.dtype == dtype
-
-    def claim(self) -> Array:
-        """The view, for who writes the whole gradient there."""
-        self._fresh = False
-        return self._view
-
     def add(self, d: Array) -> None:
         """+= d, of the parameter's own shape."""
         if d.shape != self._view.shape:
@@ -202,12 +193,14 @@ class Grads:
     def flush(self) -> None:
         """End a backward: run the deferred products, zero what received nothing."""
         for leaf in self._leaves:
-            leaf.finish()
+            if leaf._pending or leaf._fresh:
+                leaf.finish()
 
     def zero(self) -> None:
         """Forget everything that was added; the next additions start from zero."""
         for leaf in self._leaves:
-            leaf.forget()
+            if not leaf._fresh or leaf._defer:
+                leaf.forget()
 
     def __getitem__(self, i: int) -> Any:
         return self._twin[i]
@@ -245,6 +238,19 @@ def grads_like(tree: Any, vector: Array | None = None, defer: bool = False) -> G
     return Grads(tree, vector, defer)
 
 
+def claim_all(leaves: list[Any], dtype: Any) -> list[Array] | None:
+    """The views of all these leaves, for who writes each whole gradient there.
+
+    None where one cannot take that: something was added, it defers, or has another type.
+    """
+    for leaf in leaves:
+        if leaf is NO_GRAD or not leaf._fresh or leaf._defer or leaf._view.dtype != dtype:
+            return None
+    for leaf in leaves:
+        leaf._fresh = False
+    return [leaf._view for leaf in leaves]
+
+
 class _NoGrad:
     """Takes every gradient and keeps none; also costs none, as products are never formed."""
 
@@ -266,9 +272,6 @@ class _NoGrad:
 
     def __repr__(self) -> str:
         return "NO_GRAD"
-
-    def takes(self, dtype: Any) -> bool:
-        return False
 
     def room(self, shape: Shape, dtype: Any) -> None: ...
     def add(self, d: Array) -> None: ...

@@ -21,7 +21,11 @@ MAPPED, TRIMMED, NEVER = 32 << 20, 64 << 20, 2**31 - 1
 
 @contextmanager
 def kept_memory() -> Iterator[None]:
-    """Freed memory is kept inside the block, and given back at its end."""
+    """Freed memory is kept inside the block, and given back at its end.
+
+    Of the whole process: of two blocks that overlap on two threads, the one that ends first ends
+    it.  Afterwards the thresholds stay where glibc's own adjustment ends.
+    """
     keep_memory()
     try:
         yield

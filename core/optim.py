@@ -9,7 +9,7 @@ The gradient is that of a loss: every rule goes downhill.  ``scale`` multiplies 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -146,28 +146,36 @@ class Optimizer:
             s: xp.full(n, start.get(s, 0), dtype) for s in self._rule.slots
         }
         self._step = 0
+        self._shape, self._dtype = (n,), np.dtype(dtype)
 
     def step(self, theta: Array, grad: Array, lr: float, scale: float = 1.0) -> None:
         """theta (n,) goes one step down grad * scale; both may be slices of longer vectors."""
-        slot = next(iter(self._slots.values()))
-        for name, array in (("theta", theta), ("grad", grad)):
-            if array.shape != slot.shape:
-                raise ValueError(
-                    f"{self.name}: {name} must have shape {slot.shape}, got {array.shape}"
-                )
-            if array.dtype != slot.dtype:
-                raise TypeError(
-                    f"{self.name}: {name} is {array.dtype}, the optimiser was made for {slot.dtype}"
-                )
-        for name, value in (("lr", lr), ("scale", scale)):
-            if not (isfinite(value) and value >= 0):
-                raise ValueError(f"{self.name}: {name} must be finite and >= 0, got {value}")
+        if not (theta.shape == grad.shape == self._shape and 0 <= lr < inf and 0 <= scale < inf):
+            self._refuse(theta, grad, lr, scale)
+        if not theta.dtype == grad.dtype == self._dtype:
+            self._refuse(theta, grad, lr, scale)
         # float(): a NumPy scalar would lift float32 arithmetic to float64.
         self._rule.update(
             theta, grad, self._slots, lr=float(lr), scale=float(scale), step=self._step + 1,
             **self.settings,
         )  # fmt: skip
         self._step += 1
+
+    def _refuse(self, theta: Array, grad: Array, lr: float, scale: float) -> None:
+        """Say which of them is wrong."""
+        for name, array in (("theta", theta), ("grad", grad)):
+            if array.shape != self._shape:
+                raise ValueError(
+                    f"{self.name}: {name} must have shape {self._shape}, got {array.shape}"
+                )
+            if array.dtype != self._dtype:
+                raise TypeError(
+                    f"{self.name}: {name} is {array.dtype}, "
+                    f"the optimiser was made for {self._dtype}"
+                )
+        for name, value in (("lr", lr), ("scale", scale)):
+            if not 0 <= value < inf:
+                raise ValueError(f"{self.name}: {name} must be finite and >= 0, got {value}")
 
     @property
     def of_sum(self) -> bool:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from backhand.backend import status
+from backhand.backend import named, status
 
 MOST = 256  # more than any machine repays; each one is made, and takes a stack of its own
 FEW_ROWS = 256  # for which the compiled products are as fast as those of BLAS, or faster
@@ -73,11 +73,11 @@ def training_threads(count: int, data: int, k: int, chain: bool, divisible: bool
     """``count`` threads inside the block, for steps of so many data, k rows each.
 
     chain: the step is a long chain of small products.  divisible: parts of the data may go
-    through the step by themselves.  The compiled kernels share the rows of a network, products
-    too; a chain would wait for the others at each of its products, so its data go in parts, as do
-    those of many rows where nothing is compiled.
+    through the step by themselves.  The compiled kernels, where they are the backend, share the rows
+    of a network, products too; a chain would wait for the others at each of its products, so its
+    data go in parts, as do those of many rows where nothing is compiled.
     """
-    compiled = not chain and _native_pool() is not None
+    compiled = not chain and named() in (None, "native") and _native_pool() is not None
     many = chain or data * k > FEW_ROWS
     by_parts = divisible and many and not compiled and data >= 2 * count
     with blas_threads(1 if compiled or by_parts else count):  # which restores the others too

@@ -90,12 +90,12 @@ def fit(
     ]
 
     with ExitStack() as settings:
+        settings.enter_context(host_backend(config.backend))
         if config.threads:
             size = min(n, config.batch) // processes.size
             settings.enter_context(
                 training_threads(config.threads, size, config.k, chain, divisible)
             )
-        settings.enter_context(host_backend(config.backend))
         settings.enter_context(kept_memory())
         if run is not None:
             settings.enter_context(run.locked())

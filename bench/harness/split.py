@@ -78,10 +78,12 @@ class Clock:
                 return f(*args, **named)
             self.running = True
             start = time.perf_counter()
-            result = f(*args, **named)
-            self.spent[kind] += time.perf_counter() - start
-            self.spent["calls"] += 1
-            self.running = False
+            try:
+                result = f(*args, **named)
+            finally:  # C++ may refuse what it is given, and Python go on
+                self.spent[kind] += time.perf_counter() - start
+                self.spent["calls"] += 1
+                self.running = False
             if kind == "layers":
                 self.inside.update(_products(f.__name__, args))
             return result

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from backhand._types import Array
+from backhand.grads import claim_all
 from backhand.kernels import bias_activation, dense, dense_bernoulli, matrix_product
 from backhand.kernels.bias_activation.reference import Saved
 from backhand.kernels.dense.reference import Saved as Layers
@@ -26,8 +27,8 @@ def affine(x: Array, layers: Sequence[Any]) -> tuple[Array, Backward]:
 
     def backward(dy: Array, gs: Sequence[Any], need_x: bool = True) -> Array | None:
         gs = listed(layers, gs)
-        if (claimed := _claimed(gs, dy)) is not None:
-            dWs, dbs = claimed
+        dWs, dbs = _claimed(gs, dy)
+        if dWs is not None:
             return dense.backward_layers(dy, saved, dWs=dWs, dbs=dbs, need_x=need_x, backend=run)[0]
         return _one_by_one(dy, saved, gs, need_x, run)
 
@@ -42,8 +43,8 @@ def bernoulli_of(h: Array, layers: Sequence[Any], x: Array) -> tuple[Array, Back
 
     def backward(d_logp: Array, gs: Sequence[Any], need_h: bool = True) -> Array | None:
         gs = listed(layers, gs)
-        if (claimed := _claimed(gs, d_logp)) is not None:
-            dWs, dbs = claimed
+        dWs, dbs = _claimed(gs, d_logp)
+        if dWs is not None:
             return dense_bernoulli.backward(
                 d_logp, saved, dWs=dWs, dbs=dbs, need_h=need_h, backend=run
             )[0]
@@ -53,21 +54,23 @@ def bernoulli_of(h: Array, layers: Sequence[Any], x: Array) -> tuple[Array, Back
 
 
 def listed(layers: Sequence[Any], gs: Any) -> list[Any]:
-    """As many gradients as layers: NO_GRAD is without end."""
-    return [g for _, g in zip(layers, gs, strict=False)]
+    """As many gradients as layers, of which NO_GRAD is without end; ValueError for fewer."""
+    found = [g for _, g in zip(layers, gs, strict=False)]
+    if len(found) < len(layers):
+        raise ValueError(f"{len(layers)} layers, but gradients for {len(found)}")
+    return found
 
 
 def _parts(layers: Sequence[Any]) -> tuple[list[Array], list[Array], list[str]]:
     return [p.W for p in layers], [p.b for p in layers], [p.activation for p in layers]
 
 
-def _claimed(gs: Sequence[Any], dy: Array) -> tuple[list[Array], list[Array]] | None:
-    """The places of all gradients of W and of b, where they may be written there, else None."""
-    dtype = dy.dtype
-    for g in gs:
-        if not (g.W.takes(dtype) and g.b.takes(dtype)):
-            return None
-    return [g.W.claim() for g in gs], [g.b.claim() for g in gs]
+def _claimed(
+    gs: Sequence[Any], dy: Array
+) -> tuple[list[Array], list[Array]] | tuple[None, None]:
+    """The places of all gradients of W and of b, where they may be written there."""
+    views = claim_all([*(g.W for g in gs), *(g.b for g in gs)], dy.dtype)
+    return (None, None) if views is None else (views[: len(gs)], views[len(gs) :])
 
 
 def _one_by_one(dy: Any, saved: Layers, gs: Sequence[Any], need_x: bool, run: str) -> Array | None:

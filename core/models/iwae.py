@@ -68,7 +68,7 @@ class IWAE(Layered):
         shown = shown if seen is None else shown.reshape(k, *x.shape)  # (k, B, D)
         z, log_q, log_top, back_q, back_q_path = self.recognition(shown, eps)
         logp, between, back_p = self.generation(z, x)  # (k, B) each
-        logp_data = logp - self._log_volume() if self.scaling else logp
+        logp_data = logp - self._log_volume() if self.scaling else logp  # no pass without need
         kl = log_q - prior_of(log_top, between)  # (k, B)
         estimate = ESTIMATORS[self.config.estimator]
         mixing = Mixing(self.config.groups, self.config.beta)
@@ -81,16 +81,24 @@ class IWAE(Layered):
             d_objective: Array | None = None, g: Any = NO_GRAD, keep: bool = False
         ) -> None:
             d = xp.full(len(x), 1 / len(x), x.dtype) if d_objective is None else d_objective
-            theta, phi = seeds.theta * d, seeds.phi * d  # (k, B)
-            d_prior = weights.kl * theta
-            dz = back_p(weights.likelihood * theta, d_prior, g.generation)
+            theta = seeds.theta * d  # (k, B)
+            phi = theta if seeds.phi is seeds.theta else seeds.phi * d
+            d_logp, d_prior = _weighted(theta, weights)
+            dz = back_p(d_logp, d_prior, g.generation)
             if seeds.phi is not seeds.theta:
-                d_prior = weights.kl * phi
-                dz = back_p(weights.likelihood * phi, d_prior, NO_GRAD)
+                d_logp, d_prior = _weighted(phi, weights)
+                dz = back_p(d_logp, d_prior, NO_GRAD)
             if seeds.path:
-                back_q_path(dz, -weights.kl * phi, d_prior, g.recognition, seeds.again)
+                back_q_path(dz, -d_prior, d_prior, g.recognition, seeds.again)
             else:
-                back_q(dz, -weights.kl * phi, d_prior, g.recognition)
+                back_q(dz, -d_prior, d_prior, g.recognition)
 
         terms = {"likelihood": mean_of_samples(logp_data), "kl": mean_of_samples(kl)}
         return Bound(value, terms, objective, backward, elbo=terms["likelihood"] - terms["kl"])
+
+
+def _weighted(seed: Array, weights: Weights) -> tuple[Array, Array]:
+    """What the likelihood and the log-density ratio get of a seed."""
+    if weights == UNWEIGHTED:
+        return seed, seed
+    return weights.likelihood * seed, weights.kl * seed

@@ -64,6 +64,7 @@ class BernoulliOutput:
         self, h: Array, x: Array, before: Sequence[Any] = ()
     ) -> tuple[Array, Callable[..., Any]]:
         if isinstance(self.linear, Identity):
+            _nothing(before)
             logp, back_bernoulli = bernoulli(x, h)  # (K, B)
             return logp, lambda d_logp, g, g_before=(), need_x=True: back_bernoulli(d_logp)
         logp, back_layers = bernoulli_of(h, (*before, self.linear), x)  # (K, B)
@@ -177,12 +178,18 @@ def _after(
 ) -> tuple[Array, Callable[..., Any]]:
     """The linear map behind other layers; backward(dy, g, g_before, need_x)."""
     if isinstance(linear, Identity):
+        _nothing(before)
         y, back_linear = linear(h)
         return y, lambda dy, g, g_before, need_x: back_linear(dy, g, need_x)
     y, back_layers = affine(h, (*before, linear))
     return y, lambda dy, g, g_before, need_x: back_layers(
         dy, (*listed(before, g_before), g), need_x
     )
+
+
+def _nothing(before: Sequence[Any]) -> None:
+    if before:
+        raise ValueError("an output without a linear map takes no layers before it")
 
 
 Output = BernoulliOutput | GaussianOutput | LearnedGaussianOutput

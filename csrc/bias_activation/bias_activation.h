@@ -1,5 +1,5 @@
 // Host functions of bias_activation/cpu.cpp.  a, y, dy, da: (rows, cols); b, db: (cols) or null.
-// y may be a where there is a b; da may be null for the identity, whose da is dy: db alone.
+// da may be null for the identity, whose da is dy: db alone.
 #pragma once
 
 #include "bias_activation/bias_activation_math.h"

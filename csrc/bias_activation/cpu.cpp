@@ -100,8 +100,6 @@ void bias_activation_forward(REAL* y, const REAL* a, const REAL* b, long rows, l
         const long at = begin * cols;
         if (b == nullptr)
             forward_flat(f, y + at, a + at, (end - begin) * cols);
-        else if (y == a)
-            in_place_rows(f, y + at, b, end - begin, cols, cols);
         else
             forward_rows(f, y + at, a + at, b, end - begin, cols);
     });

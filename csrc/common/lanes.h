@@ -112,3 +112,14 @@ BH_HD BhLanes<REAL> operator*(BhLanes<REAL> a, const BhLanes<REAL>& b) {
     return a;
 }
 #endif
+
+// The vector at an address, which is aligned to its numbers at least.
+template <typename REAL>
+BH_HD BhLanes<REAL>& bh_lanes(REAL* x) {
+    return *reinterpret_cast<BhLanes<REAL>*>(x);
+}
+
+template <typename REAL>
+BH_HD const BhLanes<REAL>& bh_lanes(const REAL* x) {
+    return *reinterpret_cast<const BhLanes<REAL>*>(x);
+}

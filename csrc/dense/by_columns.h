@@ -65,7 +65,7 @@ void backward_by_columns(REAL* dx, const REAL* dy, const REAL* factors, long row
     std::vector<MatrixWork<REAL>> to_W, to_x;
     const LayerBack<REAL>& top = layers.back();
     const bool as_it_is = top.f == IDENTITY && factors == nullptr;
-    const BhSplit first_split = bh_split(as_it_is ? 1 : parts(top.outputs, COLUMNS_AT_ONCE),
+    const BhSplit first_split = bh_split(as_it_is ? 1 : bh_parts(top.outputs, COLUMNS_AT_ONCE),
                                          double(rows * COLUMNS_AT_ONCE) * ELEMENT_NS);
     std::vector<int> chunks{first_split.chunks};
     if (!as_it_is) das.back().reset(new REAL[rows * top.outputs]);

@@ -39,8 +39,8 @@ struct Columns {
 
 // All columns of a matrix of a layer, whole panels, about so many at once.
 inline void cut(std::vector<Columns>& to, int layer, long columns, long panel, double at_once) {
-    const long panels = parts(columns, panel);
-    const BhSplit split{panels, int(parts(panels, std::max(1L, long(at_once / double(panel)))))};
+    const long panels = bh_parts(columns, panel);
+    const BhSplit split{panels, int(bh_parts(panels, std::max(1L, long(at_once / double(panel)))))};
     for (int c = 0; c < split.chunks; ++c)
         to.push_back({layer, split.begin(c) * panel, std::min(split.begin(c + 1) * panel, columns)});
 }

@@ -16,8 +16,6 @@ constexpr double ELEMENT_NS = 0.5;  // of a pass between products, on one core
 template <typename REAL>
 using Scratch = std::unique_ptr<REAL[]>;
 
-inline long parts(long all, long size) { return (all + size - 1) / size; }
-
 template <typename REAL>
 Product<REAL> forward_product(const Layer<REAL>& layer, const REAL* x, long rows) {
     return {layer.y, {x, layer.inputs, 1}, {layer.W, layer.outputs, 1},

@@ -19,15 +19,6 @@ constexpr long V = 32 / long(sizeof(REAL));  // numbers in a vector
 template <typename REAL>
 constexpr long BLOCK = 64 * V<REAL>;  // elements that are added before a sum begins anew
 
-template <typename REAL>
-BH_HD BhLanes<REAL>& lanes(REAL* x) {
-    return *reinterpret_cast<BhLanes<REAL>*>(x);
-}
-template <typename REAL>
-BH_HD const BhLanes<REAL>& lanes(const REAL* x) {
-    return *reinterpret_cast<const BhLanes<REAL>*>(x);
-}
-
 // std = exp(s) of `rows` rows of stats.
 template <typename REAL>
 BH_HD void scales_body(REAL* BH_RESTRICT std, const REAL* BH_RESTRICT stats, long rows, long cols) {
@@ -47,11 +38,11 @@ BH_HD void sums_body(REAL* sums, const REAL* x, long step, long cols) {
         long i = begin;
         for (; i + V<REAL> <= end; i += V<REAL>)
 #pragma GCC unroll 8
-            for (long r = 0; r < R; ++r) sum[r] += lanes(x + r * step + i);
+            for (long r = 0; r < R; ++r) sum[r] += bh_lanes(x + r * step + i);
         for (; i < end; ++i)
             for (long r = 0; r < R; ++r) rest[r] += x[r * step + i];
         bh_sum_each(of_rows, sum);
-        total += of_rows + lanes(rest);
+        total += of_rows + bh_lanes(rest);
     }
     for (long r = 0; r < R; ++r) sums[r] = total[r];
 }
@@ -71,11 +62,11 @@ BH_HD void sample_body(REAL* BH_RESTRICT z, REAL* BH_RESTRICT sums, const REAL* 
 #pragma GCC unroll 4
             for (long r = 0; r < R; ++r) {
                 const long at = r * cols + i;
-                const BhLanes<REAL> mean = lanes(stats + at + r * cols), scale = lanes(std + at);
-                const BhLanes<REAL> e = lanes(eps + at);
+                const BhLanes<REAL> mean = bh_lanes(stats + at + r * cols), scale = bh_lanes(std + at);
+                const BhLanes<REAL> e = bh_lanes(eps + at);
                 BhLanes<REAL> x;
                 gaussian_sample_z(x, mean, scale, e);
-                lanes(z + at) = x;
+                bh_lanes(z + at) = x;
                 sum[r] += e * e;
                 sum[HALF + r] += x * x;
             }
@@ -91,9 +82,9 @@ BH_HD void sample_body(REAL* BH_RESTRICT z, REAL* BH_RESTRICT sums, const REAL* 
                 rest[HALF + r] += x * x;
             }
         bh_sum_each(of_rows, sum);
-        total += of_rows + lanes(rest);
+        total += of_rows + bh_lanes(rest);
     }
-    lanes(sums) = total;
+    bh_lanes(sums) = total;
 }
 
 // `rows` rows of stats and all their samples; log_stds: memory for a number a row.

@@ -134,14 +134,12 @@ REAL bound_of_not_finite(const REAL* log_w, long stride, long K) {
 
 constexpr double FORWARD_NS = 0.5, BACKWARD_NS = 0.4;  // for one number on one core
 
-long parts(long items, long each) { return (items + each - 1) / each; }
-
 // run(tile, first row, rows, first column, columns) over all tiles, shared among threads.
 template <typename F>
 void each_tile(double ns, long K, long B, F&& run) {
-    const long down = parts(K, ROWS);
+    const long down = bh_parts(K, ROWS);
     const double each = ns * double(std::min(ROWS, K)) * double(std::min(COLUMNS, B));
-    bh_parallel(bh_split(down * parts(B, COLUMNS), each), [&](long begin, long end, int) {
+    bh_parallel(bh_split(down * bh_parts(B, COLUMNS), each), [&](long begin, long end, int) {
         for (long i = begin; i < end; ++i) {
             const long k = i % down * ROWS, j = i / down * COLUMNS;
             run(i % down, k, std::min(ROWS, K - k), j, std::min(COLUMNS, B - j));
@@ -154,7 +152,7 @@ void each_tile(double ns, long K, long B, F&& run) {
 template <typename REAL>
 void importance_weights_forward(REAL* bound, REAL* top, REAL* total, const REAL* log_w, long K,
                                 long B) {
-    const long tiles = parts(K, ROWS);
+    const long tiles = bh_parts(K, ROWS);
     std::vector<REAL> largest(tiles * B), sum(tiles * B);
     each_tile(FORWARD_NS, K, B, [&](long t, long k, long rows, long j, long cols) {
         tile(&largest[t * B + j], &sum[t * B + j], log_w + k * B + j, B, rows, cols);

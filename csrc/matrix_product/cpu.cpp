@@ -1,5 +1,5 @@
-// A product of few rows: panels of B are packed once and stay in the first cache while the rows
-// of A pass, R at a time, with their sums in registers.  A B that is used often is packed before.
+// A product: panels of B are packed once and stay in the first cache while the rows of A pass, R at
+// a time, with their sums in registers.  A B that is used often is packed before.
 #include "matrix_product/matrix_product.h"
 
 #include <algorithm>
@@ -20,15 +20,13 @@ constexpr long LONG = 48;  // terms from which A^T is packed too: its columns li
 constexpr long LONG_TERMS = 200;  // of its panels, which stay in the second cache
 constexpr long MOST_ROWS = 6;  // 12 sums, two vectors and a factor: 15 of 16 registers
 
-BH_HD long parts(long all, long size) { return (all + size - 1) / size; }
-
 // Rows in tiles of nearly the same height.
 struct Tiles {
     long count, low, higher;  // so many of the tiles are higher by one row
 };
 
 BH_HD Tiles tiles_of(long rows) {
-    const long count = std::max(1L, parts(rows, MOST_ROWS));
+    const long count = std::max(1L, bh_parts(rows, MOST_ROWS));
     return {count, rows / count, rows % count};
 }
 
@@ -37,16 +35,6 @@ constexpr long LANES = 32 / long(sizeof(REAL));
 template <typename REAL>
 constexpr long WIDTH = MATRIX_PANEL / long(sizeof(REAL));  // of a panel, two vectors
 
-template <typename REAL>
-BH_HD BhLanes<REAL>& lanes(REAL* x) {
-    return *reinterpret_cast<BhLanes<REAL>*>(x);
-}
-
-template <typename REAL>
-BH_HD const BhLanes<REAL>& lanes(const REAL* x) {
-    return *reinterpret_cast<const BhLanes<REAL>*>(x);
-}
-
 // panel (terms, WIDTH) = columns of B whose rows lie side by side; zero behind the last one.
 template <typename REAL>
 BH_HD void pack_rows(REAL* panel, const REAL* b, long row, long terms, long columns) {
@@ -54,8 +42,8 @@ BH_HD void pack_rows(REAL* panel, const REAL* b, long row, long terms, long colu
     for (long k = 0; k < terms; ++k, panel += W, b += row) {
         BH_PREFETCH(b + W);  // of the next panel: the rows of B are far apart
         if (columns == W) {
-            lanes(panel) = lanes(b);
-            lanes(panel + L) = lanes(b + L);
+            bh_lanes(panel) = bh_lanes(b);
+            bh_lanes(panel + L) = bh_lanes(b + L);
         } else {
             for (long j = 0; j < W; ++j) panel[j] = j < columns ? b[j] : REAL(0);
         }
@@ -71,9 +59,9 @@ BH_HD void pack_columns(REAL* panel, const REAL* b, long column, long terms, lon
         long k = 0;
         for (; j + L <= columns && k + L <= terms; k += L) {
             BhLanes<REAL> square[L];
-            for (long i = 0; i < L; ++i) square[i] = lanes(b + (j + i) * column + k);
+            for (long i = 0; i < L; ++i) square[i] = bh_lanes(b + (j + i) * column + k);
             bh_transpose(square);
-            for (long i = 0; i < L; ++i) lanes(panel + (k + i) * W + j) = square[i];
+            for (long i = 0; i < L; ++i) bh_lanes(panel + (k + i) * W + j) = square[i];
         }
         for (; k < terms; ++k)
             for (long i = j; i < std::min(j + L, columns); ++i) panel[k * W + i] = b[i * column + k];
@@ -90,7 +78,7 @@ BH_HD void tile(REAL* out, long out_row, const Matrix<REAL>& A, const REAL* pane
 #pragma GCC unroll 6
     for (long i = 0; i < R; ++i) BH_PREFETCH(out + i * out_row);  // they come while the sums are made
     for (long k = 0; k < terms; ++k, a += A.column, panel += stride) {
-        const BhLanes<REAL> left = lanes(panel), right = lanes(panel + (V - 1) * L);
+        const BhLanes<REAL> left = bh_lanes(panel), right = bh_lanes(panel + (V - 1) * L);
 #pragma GCC unroll 6
         for (long i = 0; i < R; ++i) {
             sum[i][0] += a[i * A.row] * left;
@@ -101,10 +89,10 @@ BH_HD void tile(REAL* out, long out_row, const Matrix<REAL>& A, const REAL* pane
     for (long i = 0; i < R; ++i, out += out_row) {
         if (columns == V * L) {
             for (long v = 0; v < V; ++v)
-                lanes(out + v * L) = add ? lanes(out + v * L) + sum[i][v] : sum[i][v];
+                bh_lanes(out + v * L) = add ? bh_lanes(out + v * L) + sum[i][v] : sum[i][v];
         } else {
             REAL part[V * L];
-            for (long v = 0; v < V; ++v) lanes(part + v * L) = sum[i][v];
+            for (long v = 0; v < V; ++v) bh_lanes(part + v * L) = sum[i][v];
             for (long j = 0; j < columns; ++j) out[j] = add ? out[j] + part[j] : part[j];
         }
     }
@@ -153,7 +141,7 @@ BH_HD void multiply(REAL* out, const Matrix<REAL>& A, const Matrix<REAL>& B, con
     const bool many = m > BLOCK_ROWS && packed == nullptr;
     const std::unique_ptr<REAL[]> room(many ? new REAL[TERMS * PANELS * W] : nullptr);
     REAL* panels = many ? room.get() : one;
-    const long most = packed ? PACKED_TERMS : TERMS, blocks = std::max(1L, parts(k, most));
+    const long most = packed ? PACKED_TERMS : TERMS, blocks = std::max(1L, bh_parts(k, most));
     const bool in_place = packed == nullptr && m <= FEW && B.column == 1;
     const long together = many ? PANELS : 1;
     for (long j0 = first; j0 < last; j0 += together * W) {
@@ -199,7 +187,7 @@ BH_HD void pack_tiles(REAL* to, const Matrix<REAL>& A, const REAL* factors, long
             rows = tiles.low + (t < tiles.higher);
             REAL* out = to + r * terms + k * rows;
             if (k + 1 < end && r + 2 * L <= m)  // what is too much is overwritten by the next term
-                for (long i = 0; i < rows; i += L) lanes(out + i) = factor * lanes(a + r + i);
+                for (long i = 0; i < rows; i += L) bh_lanes(out + i) = factor * bh_lanes(a + r + i);
             else
                 for (long i = 0; i < rows; ++i) out[i] = factor * a[r + i];
         }
@@ -215,7 +203,7 @@ BH_HD void multiply_transposed(REAL* out, const Matrix<REAL>& A, const Matrix<RE
     constexpr long L = LANES<REAL>, W = WIDTH<REAL>;
     const BhSplit groups = matrix_groups(k);
     const Tiles tiles = tiles_of(m);
-    const std::unique_ptr<REAL[]> room(ready ? nullptr : new REAL[parts(k, groups.chunks) * m]);
+    const std::unique_ptr<REAL[]> room(ready ? nullptr : new REAL[bh_parts(k, groups.chunks) * m]);
     alignas(32) REAL panel[LONG_TERMS * W];
     for (int group = 0; group < groups.chunks; ++group) {
         const long begin = groups.begin(group), terms = groups.begin(group + 1) - begin;
@@ -277,7 +265,7 @@ template <typename REAL>
 MatrixWork<REAL>::MatrixWork(const Product<REAL>& product, Cut cut, const REAL* packed)
     : p(product), packed(packed), by_columns(cut == COLUMNS || p.n >= p.m || packed) {
     const long each = by_columns ? p.m * WIDTH<REAL> : GROUP * p.n;  // of numbers of out
-    const long items = by_columns ? parts(p.n, WIDTH<REAL>) : parts(p.m, GROUP);
+    const long items = by_columns ? bh_parts(p.n, WIDTH<REAL>) : bh_parts(p.m, GROUP);
     split = bh_split(items, MATRIX_TERM_NS * double(each) * double(p.k));
 }
 
@@ -313,7 +301,7 @@ void matrix_product_here(const Product<REAL>& p, const REAL* packed) {
 template <typename REAL>
 long matrix_packed_size(long n, long k) {
     constexpr long W = WIDTH<REAL>;
-    return parts(n, W) * W * k;
+    return bh_parts(n, W) * W * k;
 }
 
 template <typename REAL>
@@ -321,7 +309,7 @@ void matrix_pack(REAL* panels, const Matrix<REAL>& B, long n, long k, long first
     pack_panels(panels, B, n, k, first, last);
 }
 
-BhSplit matrix_groups(long k) { return {k, int(std::max(1L, parts(k, LONG_TERMS)))}; }
+BhSplit matrix_groups(long k) { return {k, int(std::max(1L, bh_parts(k, LONG_TERMS)))}; }
 
 template <typename REAL>
 void matrix_pack_terms(REAL* tiles, const Product<REAL>& p, const REAL* factors, int group,

@@ -1,4 +1,4 @@
-// Host functions of matrix_product/cpu.cpp, for products of few rows.
+// Host functions of matrix_product/cpu.cpp.
 #pragma once
 
 #include "common/pool.h"

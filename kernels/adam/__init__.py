@@ -43,13 +43,17 @@ def update(
     An optimiser exists to write its state: it is the one kernel that changes its inputs.
     step counts updates from 1.  m and v start at zero.
     """
+    usual = step >= 1 and 0 <= beta1 < 1 and 0 <= beta2 < 1 and 0 < eps < inf
+    if not (usual and 0 <= lr < inf and 0 <= weight_decay < inf and 0 <= scale < inf):
+        _refuse(step, {"beta1": beta1, "beta2": beta2}, eps, lr, weight_decay, scale)
+    run = OP.compiled(backend)
+    settings = lr, beta1, beta2, eps, step, weight_decay, scale
+    if run is not None and run.unchecked(theta, grad, m, v, *settings):
+        return
     check("adam", theta=(theta, "n"), grad=(grad, "n"), m=(m, "n"), v=(v, "n"))
     check_written("adam", theta=theta, m=m, v=v)
     if theta.dtype.kind != "f":
         raise TypeError(f"adam: theta must be real, got {theta.dtype}")
-    usual = step >= 1 and 0 <= beta1 < 1 and 0 <= beta2 < 1 and 0 < eps < inf
-    if not (usual and 0 <= lr < inf and 0 <= weight_decay < inf and 0 <= scale < inf):
-        _refuse(step, {"beta1": beta1, "beta2": beta2}, eps, lr, weight_decay, scale)
     # float(): a NumPy scalar would lift float32 arithmetic to float64.
     OP.pick(backend, theta, grad, m, v).update(
         theta, grad, m, v, float(lr), float(beta1), float(beta2), float(eps), int(step),

@@ -73,11 +73,11 @@ def backward_layers(
 
 def check_layers(
     op: str, x: Array, Ws: Sequence[Array], bs: Sequence[Array], activations: Sequence[str],
-    **more: tuple[Array, str],
+    name: str = "x",
 ) -> None:  # fmt: skip
     """ValueError or TypeError unless they fit each other; the last layer's size is called O.
 
-    more: what else the call has, by name, with its pattern.
+    name: what the call has x as.
     """
     if not len(Ws) == len(bs) == len(activations) > 0:
         raise ValueError(
@@ -87,9 +87,9 @@ def check_layers(
     for f in activations:
         if f not in ACTIVATIONS:
             raise ValueError(f"{op}: unknown activation {f!r}; there are {', '.join(ACTIVATIONS)}")
-    names, patterns = _names(len(Ws))
+    names, patterns = _names(name, len(Ws))
     arrays = zip((x, *Ws, *bs), patterns, strict=True)
-    check(op, **more, **dict(zip(names, arrays, strict=True)))
+    check(op, **dict(zip(names, arrays, strict=True)))
 
 
 def check_given(
@@ -104,12 +104,12 @@ def check_given(
 
 
 @cache
-def _names(layers: int) -> tuple[list[str], list[str]]:
+def _names(x: str, layers: int) -> tuple[list[str], list[str]]:
     """Of x, each W and each b, and their patterns: "W" of one layer, "W1", "W2" of two."""
     if layers == 1:
-        return ["x", "W", "b"], ["... I", "I O", "O"]
+        return [x, "W", "b"], ["... I", "I O", "O"]
     numbers = range(1, layers + 1)
-    names = ["x", *(f"W{i}" for i in numbers), *(f"b{i}" for i in numbers)]
+    names = [x, *(f"W{i}" for i in numbers), *(f"b{i}" for i in numbers)]
     sizes = "I", *(f"O{i}" for i in numbers[:-1]), "O"
     weights = [" ".join(pair) for pair in pairwise(sizes)]
     return names, ["... I", *weights, *sizes[1:]]

@@ -39,7 +39,7 @@ def forward(
             f"dense_bernoulli: the last activation must be 'identity', got {activations[-1]!r}"
         )
     check("dense_bernoulli", x=(x, "... O"), h=(h, "*... I"))
-    check_layers("dense_bernoulli", h, Ws, bs, activations)
+    check_layers("dense_bernoulli", h, Ws, bs, activations, name="h")
     check("dense_bernoulli", x=(x, "... O"), b=(bs[-1], "O"))
     run = OP.pick(backend, h, x, *Ws, *bs)
     return run.forward(h, Ws, bs, activations, x)  # type: ignore[no-any-return]

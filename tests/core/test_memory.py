@@ -31,5 +31,6 @@ def test_large_arrays_come_back_without_new_pages():
     run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     found = dict(line.split() for line in run.stdout.splitlines())
+    assert int(found["before"]) > 4000, found
     assert int(found["inside"]) < 100, found
     assert int(found["after"]) > 4000, found  # 19.2 MB went back to the system

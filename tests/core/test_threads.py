@@ -209,3 +209,30 @@ for size in range(0, 200, 4):
     assert found[0] == "refused"
     assert found[-1] == "done"
     assert set(found) == {"refused", "done"}
+
+
+@only_linux
+def test_memory_that_ends_in_some_phase_is_an_error_and_the_next_call_right():
+    found = run_with_limits("""
+from backhand.kernels import dense
+from backhand.threads import blas_threads
+x, W = a[0, :300_000].reshape(1000, 300), np.full((300, 300), 1 / 300, np.float32)
+with blas_threads(1):
+    bh.set_threads(native=2)
+    layers = (x, (W, W), (W[0], W[0]), ("tanh", "tanh"))
+    y, saved = dense.forward_layers(*layers, backend="native")
+    right = dense.backward_layers(y, saved, backend="native")  # and the pool is there
+    for size in range(0, 40):
+        limit(used() + (size << 18))
+        try:
+            same = dense.backward_layers(y, saved, backend="native")
+            ok = np.array_equal(same[0], right[0]) and np.array_equal(same[1], right[1])
+            print("done" if ok else "wrong")
+            del same
+        except MemoryError:
+            print("refused")
+        limit(resource.RLIM_INFINITY)
+""")
+    assert found[0] == "refused"
+    assert found[-1] == "done"
+    assert set(found) == {"refused", "done"}

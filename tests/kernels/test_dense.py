@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from backhand.kernels import bias_activation, dense
+from backhand.threads import blas_threads
 from tests.kernels import harness
 
 BACKENDS = harness.on_host(dense.OP)
@@ -41,8 +42,31 @@ def test_gradients_are_written_where_the_caller_says(layer, backend, activation)
 def test_arrays_that_cannot_take_a_gradient_are_refused(layer, given, message):
     x, W, b, dy = layer
     _, saved = dense.forward(x, W, b, "tanh")
-    with pytest.raises(ValueError, match=message):
-        dense.backward(dy, saved, **given)
+    both = {"dW": np.zeros((5, 3)), "db": np.zeros(3)} | given
+    for arrays in (given, both, both):  # from the second on C++ may look first
+        with pytest.raises(ValueError, match=message):
+            dense.backward(dy, saved, **arrays)
+
+
+def test_cpp_takes_the_usual_call_and_refuses_others(layer):
+    harness.needs("native")
+    native = dense.OP.implementation("native")
+    x, W, b, dy = layer
+    with blas_threads(1):
+        y, saved = native.unchecked(x, (W,), (b,), ("tanh",))
+        dW, db = np.empty_like(W), np.empty_like(b)
+        found = native.unchecked_backward(dy, saved, (dW,), (db,), True)
+        assert np.array_equal(y, dense.forward(x, W, b, "tanh")[0])
+        right = dense.backward(dy, saved)
+        for mine, other in zip((found[0], dW, db), right, strict=True):
+            assert np.array_equal(mine, other)
+        strided = np.repeat(x, 2, axis=-1)[..., ::2]
+        unfit = [(strided, W, b), (x[:, 1:], W, b), (x, W[:, 1:].copy(), b), (x, W, b[1:])]
+        for arrays in unfit:
+            assert native.unchecked(arrays[0], arrays[1:2], arrays[2:], ("tanh",)) is None
+        small, short = np.empty((4, 3)), np.empty(2)
+        for given in ((small, db), (dW, short), (dW.T, db), (dW.astype("f"), db)):
+            assert native.unchecked_backward(dy, saved, given[:1], given[1:], True) is None
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -84,6 +84,10 @@ def test_calls_that_are_checked_in_one_place_alone(backend, dtype):
     assert not usual[0].flags.writeable
     usual += gaussian_sample.backward(*cotangents, saved)
     strided = [np.repeat(x, 2, axis=-1)[..., ::2] for x in (stats, eps, *cotangents)]
+    if "native" in gaussian_sample.OP._loaded:
+        native = gaussian_sample.OP.implementation("native")
+        assert native.unchecked(stats, eps) is not None
+        assert native.unchecked(*strided[:2]) is None
     *unusual, saved = gaussian_sample.forward(*strided[:2])
     assert not unusual[0].flags.writeable
     unusual += gaussian_sample.backward(*strided[2:], saved)

@@ -57,7 +57,7 @@ CASES = [
     ),
     Case(
         layers, "BDH", three, ("tanh", "softplus", "sigmoid"), ", three layers",
-        sizes={"B": 4, "D": 5, "H": 3}, threads=LARGE,
+        sizes={"B": 4, "D": 5, "H": 3}, threads={**LARGE, "B": 130},
     ),
     Case(
         dense, "KBDH", samples, ("identity",), ", identity, samples", unshared=UNSHARED,
