@@ -2,9 +2,9 @@
 
     python -m backhand.bench.regression results/bench/training.json
 
-measures the report's training steps again, those with the most threads, ours alone, and compares how many times faster than our
-NumPy form the fastest is: the machine's own speed drops out.  Exit status 1 where a case has lost
-more than MARGIN, or cannot be measured.
+measures the report's training steps again, those with the most threads, ours alone, and compares
+how many times faster than our NumPy form the fastest is: the machine's own speed drops out.  Exit
+status 1 where a case has lost more than MARGIN, or cannot be measured.
 """
 
 from __future__ import annotations

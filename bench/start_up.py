@@ -7,8 +7,8 @@ once, in turn; a first one, in which files come from the disk, does not count.  
 line, up to the line that tells of its first epoch, which has one step: the validation is in that
 time, and the run folder.  The peers are the shortest scripts that do the step and print a line.
 torch.compile and JAX compile as they always do in a new process; what torch.compile keeps on the
-disk it finds there.  The second column of times is that of the whole process: with the checkpoint in
-ours, and what a library has to close.
+disk it finds there.  The second column of times is that of the whole process: with the checkpoint
+in ours, and what a library has to close.
 """
 
 from __future__ import annotations

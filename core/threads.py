@@ -73,9 +73,9 @@ def training_threads(count: int, data: int, k: int, chain: bool, divisible: bool
     """``count`` threads inside the block, for steps of so many data, k rows each.
 
     chain: the step is a long chain of small products.  divisible: parts of the data may go
-    through the step by themselves.  The compiled kernels, where they are the backend, share the rows
-    of a network, products too; a chain would wait for the others at each of its products, so its
-    data go in parts, as do those of many rows where nothing is compiled.
+    through the step by themselves.  The compiled kernels, where they are the backend, share the
+    rows of a network, products too; a chain would wait for the others at each of its products, so
+    its data go in parts, as do those of many rows where nothing is compiled.
     """
     compiled = not chain and named() in (None, "native") and _native_pool() is not None
     many = chain or data * k > FEW_ROWS

@@ -65,9 +65,7 @@ def _parts(layers: Sequence[Any]) -> tuple[list[Array], list[Array], list[str]]:
     return [p.W for p in layers], [p.b for p in layers], [p.activation for p in layers]
 
 
-def _claimed(
-    gs: Sequence[Any], dy: Array
-) -> tuple[list[Array], list[Array]] | tuple[None, None]:
+def _claimed(gs: Sequence[Any], dy: Array) -> tuple[list[Array], list[Array]] | tuple[None, None]:
     """The places of all gradients of W and of b, where they may be written there."""
     views = claim_all([*(g.W for g in gs), *(g.b for g in gs)], dy.dtype)
     return (None, None) if views is None else (views[: len(gs)], views[len(gs) :])

@@ -4,6 +4,7 @@
 
 #include "bernoulli_logits/bernoulli_logits.h"
 #include "dense/products.h"
+#include "dense/sparse.h"
 
 namespace bh_dense {
 
@@ -11,6 +12,8 @@ template <typename REAL>
 void forward_by_columns(const REAL* x, long rows, const std::vector<Layer<REAL>>& layers,
                         const Bernoulli<REAL>* end) {
     const int last = int(layers.size()) - 1;
+    SparseRows<REAL> sparse(x, rows, layers[0].inputs);
+    const BhSplit listed = bh_split(rows, double(layers[0].inputs) * FIND_NS);
     std::vector<MatrixWork<REAL>> works;
     std::vector<int> chunks;
     for (const Layer<REAL>& layer : layers) {
@@ -18,11 +21,17 @@ void forward_by_columns(const REAL* x, long rows, const std::vector<Layer<REAL>>
         chunks.push_back(works.back().split.chunks);
         x = layer.y;
     }
-    std::vector<double> shares(end ? chunks.back() * rows : 0);  // of logp, by columns
-    run_phases(chunks, work_of(rows, layers), [&](int i, int chunk) {
+    std::vector<double> shares(end ? works.back().split.chunks * rows : 0);  // of logp, by columns
+    if (sparse.yes) chunks.insert(chunks.begin(), listed.chunks);
+    run_phases(chunks, work_of(rows, layers), [&](int phase, int chunk) {
+        const int i = phase - int(sparse.yes);
+        if (i < 0) return sparse.list(listed.begin(chunk), listed.begin(chunk + 1));
         const Layer<REAL>& layer = layers[i];
-        works[i].run(chunk);
         const auto [first, stop] = works[i].range(chunk);
+        if (i == 0 && sparse.yes)
+            sparse.forward(layer, 0, rows, first, stop);
+        else
+            works[i].run(chunk);
         bias_activation_columns(layer.y, layer.b, rows, layer.outputs, first, stop, layer.f);
         if (end == nullptr || i < last) return;
         for (long r = 0; r < rows; ++r)
@@ -32,7 +41,7 @@ void forward_by_columns(const REAL* x, long rows, const std::vector<Layer<REAL>>
     });
     for (long r = 0; end != nullptr && r < rows; ++r) {
         double total = 0.0;
-        for (int c = 0; c < chunks.back(); ++c) total += shares[c * rows + r];
+        for (int c = 0; c < works.back().split.chunks; ++c) total += shares[c * rows + r];
         end->logp[r] = REAL(total);
     }
 }
@@ -64,6 +73,8 @@ void backward_by_columns(REAL* dx, const REAL* dy, const REAL* factors, long row
     std::vector<Scratch<REAL>> das(count);  // of each layer
     std::vector<MatrixWork<REAL>> to_W, to_x;
     const LayerBack<REAL>& top = layers.back();
+    const bool sparse = is_sparse(layers[0].x, rows, layers[0].inputs);
+    const BhSplit of_data = bh_split(layers[0].inputs, sparse_gradient_ns(layers[0], rows));
     const bool as_it_is = top.f == IDENTITY && factors == nullptr;
     const BhSplit first_split = bh_split(as_it_is ? 1 : bh_parts(top.outputs, COLUMNS_AT_ONCE),
                                          double(rows * COLUMNS_AT_ONCE) * ELEMENT_NS);
@@ -72,7 +83,7 @@ void backward_by_columns(REAL* dx, const REAL* dy, const REAL* factors, long row
     const REAL* da = as_it_is ? dy : das.back().get();
     for (int i = count - 1; i >= 0; --i) {
         to_W.emplace_back(gradient_of_W(layers[i], da, rows), ANY);
-        chunks.push_back(to_W.back().split.chunks);
+        chunks.push_back(i == 0 && sparse ? of_data.chunks : to_W.back().split.chunks);
         if (i > 0) das[i - 1].reset(new REAL[rows * layers[i].inputs]);
         REAL* below = i > 0 ? das[i - 1].get() : dx;
         if (below != nullptr) {
@@ -81,6 +92,7 @@ void backward_by_columns(REAL* dx, const REAL* dy, const REAL* factors, long row
         }
         da = below;
     }
+    const auto da_of = [&](int i) { return das[i] ? das[i].get() : dy; };
     run_phases(chunks, 2 * work_of(rows, layers), [&](int phase, int chunk) {
         if (phase == 0) {
             if (as_it_is) return sum_last(top, dy, rows);
@@ -90,7 +102,10 @@ void backward_by_columns(REAL* dx, const REAL* dy, const REAL* factors, long row
                                 std::min(stop, top.outputs));
         }
         const int n = phase - 1, i = count - phase;  // of the works, and of the layers
-        const int of_W = to_W[n].split.chunks;
+        const int of_W = i == 0 && sparse ? of_data.chunks : to_W[n].split.chunks;
+        if (chunk < of_W && i == 0 && sparse)
+            return sparse_gradient(layers[0], da_of(0), rows, of_data.begin(chunk),
+                                   of_data.begin(chunk + 1));
         if (chunk < of_W) return to_W[n].run(chunk);
         to_x[n].run(chunk - of_W);
         if (i == 0) return;

@@ -5,6 +5,7 @@
 
 #include "bernoulli_logits/bernoulli_logits.h"
 #include "dense/products.h"
+#include "dense/sparse.h"
 
 namespace bh_dense {
 
@@ -92,8 +93,9 @@ void forward_by_rows(const REAL* x, long rows, const std::vector<Layer<REAL>>& l
                      const Bernoulli<REAL>* end) {
     const Blocks blocks(rows);
     const int count = int(layers.size());
+    SparseRows<REAL> sparse(x, rows, layers[0].inputs);
     Packed<REAL> packed;
-    for (int i = 0; i < count; ++i) {
+    for (int i = sparse.yes ? 1 : 0; i < count; ++i) {
         const Product<REAL> p = forward_product(layers[i], x, rows);
         packed.add(i, p.B, p.n, p.k);
     }
@@ -103,7 +105,12 @@ void forward_by_rows(const REAL* x, long rows, const std::vector<Layer<REAL>>& l
         const REAL* input = x;
         for (int i = 0; i < count; ++i) {
             const Layer<REAL>& layer = layers[i];
-            multiply_rows(forward_product(layer, input, rows), packed.of(i), begin, stop);
+            if (i == 0 && sparse.yes) {
+                sparse.list(begin, stop);
+                sparse.forward(layer, begin, stop, 0, layer.outputs);
+            } else {
+                multiply_rows(forward_product(layer, input, rows), packed.of(i), begin, stop);
+            }
             bias_activation_columns(layer.y + begin * layer.outputs, layer.b, stop - begin,
                                     layer.outputs, 0, layer.outputs, layer.f);
             input = layer.y;
@@ -121,7 +128,7 @@ public:
     BackwardByRows(REAL* dx, const REAL* dy, const REAL* factors, long rows,
                    const std::vector<LayerBack<REAL>>& layers)
         : dx(dx), dy(dy), factors(factors), rows(rows), layers(layers), count(int(layers.size())),
-          blocks(rows), das(count) {
+          blocks(rows), sparse(is_sparse(layers[0].x, rows, layers[0].inputs)), das(count) {
         for (int i = 0; i < count; ++i) {
             const LayerBack<REAL>& layer = layers[i];
             if (i < count - 1 || layer.f != IDENTITY) das[i].reset(new REAL[rows * layer.outputs]);
@@ -129,10 +136,15 @@ public:
                 const Product<REAL> p = gradient_of_x(layer, dx, dy, rows);
                 packed.add(i, p.B, p.n, p.k);
             }
-            tiles.emplace_back(new REAL[rows * layer.inputs]);
             sums.emplace_back(blocks.count() * layer.outputs, 0.0);
-            const double terms = double(rows * layer.inputs);
-            cut(ranges, i, layer.outputs, Packed<REAL>::PANEL, RANGE / terms);
+            const bool left_out = i == 0 && sparse;
+            tiles.emplace_back(left_out ? nullptr : new REAL[rows * layer.inputs]);
+            if (left_out)  // rows of dW, and of the layer's db all
+                cut(ranges, 0, layer.inputs, 1,
+                    RANGE * MATRIX_TERM_NS / sparse_gradient_ns(layer, rows));
+            else
+                cut(ranges, i, layer.outputs, Packed<REAL>::PANEL,
+                    RANGE / double(rows * layer.inputs));
         }
     }
 
@@ -153,6 +165,7 @@ private:
     const std::vector<LayerBack<REAL>>& layers;
     const int count;
     const Blocks blocks;
+    const bool sparse;  // the first x
     std::vector<Scratch<REAL>> das;    // of each layer; null where da is dy
     std::vector<Scratch<REAL>> tiles;  // x, packed for dW
     std::vector<std::vector<double>> sums;  // of da over each block
@@ -178,7 +191,9 @@ private:
     void go_down(int block, long begin, long stop) {
         through_activation(block, count - 1, dy, factors, begin, stop);
         for (int i = count - 1; i >= 0; --i) {
-            matrix_pack_terms(tiles[i].get(), to_W(i), scale(i), blocks.group(block), begin, stop);
+            if (tiles[i])
+                matrix_pack_terms(tiles[i].get(), to_W(i), scale(i), blocks.group(block), begin,
+                                  stop);
             REAL* below = i > 0 ? das[i - 1].get() : dx;
             if (below == nullptr) return;
             multiply_rows(gradient_of_x(layers[i], below, da(i), rows), packed.of(i), begin, stop);
@@ -191,14 +206,22 @@ private:
         }
     }
 
-    // Some columns of dW and db, over all rows.
+    // Some columns of dW and db, over all rows; some rows of a dW of which terms are left out.
     void add_rows(const Columns& c) {
         const LayerBack<REAL>& layer = layers[c.layer];
-        matrix_product_of_terms(to_W(c.layer), tiles[c.layer].get(), c.first, c.last);
-        for (long j = c.first; j < c.last; ++j) {
+        if (tiles[c.layer]) {
+            matrix_product_of_terms(to_W(c.layer), tiles[c.layer].get(), c.first, c.last);
+            return sum_columns(c.layer, c.first, c.last);
+        }
+        sparse_gradient(layer, da(0), rows, c.first, c.last);
+        if (c.first == 0) sum_columns(0, 0, layer.outputs);
+    }
+
+    void sum_columns(int i, long first, long last) {
+        for (long j = first; j < last; ++j) {
             double total = 0.0;
-            for (int b = 0; b < blocks.count(); ++b) total += sums[c.layer][b * layer.outputs + j];
-            layer.db[j] = REAL(total);
+            for (int b = 0; b < blocks.count(); ++b) total += sums[i][b * layers[i].outputs + j];
+            layers[i].db[j] = REAL(total);
         }
     }
 };

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import backhand as bh
 from backhand.kernels import bias_activation, dense
 from backhand.threads import blas_threads
 from tests.kernels import harness
@@ -81,3 +82,50 @@ def test_a_layer_is_its_product_and_bias_activation(layer, backend, activation):
     _, _, db = dense.backward(dy, saved, backend=backend)
     _, right_db = bias_activation.backward(dy, inner, backend="numpy")
     np.testing.assert_allclose(db, right_db, rtol=1e-12)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("rows", [1, 20, 63, 64, 450])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.24, 0.3])
+def test_terms_that_are_zero_may_be_left_out(share, rows, dtype, threads):
+    """Of a wide first layer; up to a quarter of x may be something (csrc/dense/sparse.h)."""
+    harness.needs("native")
+    rng = np.random.default_rng(rows)
+    x = rng.standard_normal((rows, 131)) * (rng.random((rows, 131)) < share)
+    Ws = [rng.standard_normal(shape) / 8 for shape in ((131, 77), (77, 5))]
+    bs = [rng.standard_normal(77), rng.standard_normal(5)]
+    dy = rng.standard_normal((rows, 5))
+    x, dy, *arrays = (a.astype(dtype) for a in (x, dy, *Ws, *bs))
+    layers = arrays[:2], arrays[2:], ("tanh", "sigmoid")
+    with blas_threads(1):
+        bh.set_threads(native=threads)
+        y, saved = dense.forward_layers(x, *layers, backend="native")
+        found = dense.backward_layers(dy, saved, backend="native")
+    wide = [[a.astype(np.float64) for a in part] for part in layers[:2]]
+    right, kept = dense.forward_layers(x.astype(np.float64), *wide, layers[2], backend="numpy")
+    expected = dense.backward_layers(dy.astype(np.float64), kept, backend="numpy")
+    tolerance = 2e-5 if dtype == np.float32 else 1e-12
+    found, expected = ([y, dx, *dWs, *dbs] for y, (dx, dWs, dbs) in ((y, found), (right, expected)))
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == dtype
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1, abs(b).max()))
+    unused = ~(x != 0).any(axis=0)
+    assert np.all(found[2][unused] == 0)
+
+
+def test_many_rows_give_the_same_bits_with_any_number_of_threads():
+    harness.needs("native")
+    rng = np.random.default_rng(0)
+    drawn = [rng.standard_normal(s, dtype=np.float32) for s in ((450, 40), (40, 300), (300, 70))]
+    x, *Ws = drawn
+    bs = [np.ones(300, np.float32), np.ones(70, np.float32)]
+    seen = []
+    with blas_threads(1):
+        for threads in (1, 2, 3):
+            bh.set_threads(native=threads)
+            y, saved = dense.forward_layers(x, Ws, bs, ("tanh", "tanh"), backend="native")
+            dx, dWs, dbs = dense.backward_layers(y, saved, backend="native")
+            seen.append([y, dx, *dWs, *dbs])
+    for other in seen[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(seen[0], other, strict=True))
