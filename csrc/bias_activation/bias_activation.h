@@ -22,8 +22,8 @@ template <typename REAL>
 void bias_activation_backward_columns(REAL* d, REAL* db, const REAL* y, long rows, long cols,
                                       long first, long last, Activation f);
 
-// Rows by the thread that calls, dy times factors (rows) or null; db gets the sums added.  da may
-// be dy, or null for the identity, whose da is dy times factors: db alone.
+// Rows by the thread that calls; db gets the sums added.  da may be dy, or null for the identity,
+// whose da is dy times factors (rows) or null: db alone.  Where da is another array there are none.
 template <typename REAL>
 void bias_activation_backward_rows(REAL* da, double* db, const REAL* dy, const REAL* y,
                                    const REAL* factors, long rows, long cols, Activation f);

@@ -27,12 +27,12 @@ BH_HD void forward_flat_body(REAL* BH_RESTRICT y, const REAL* BH_RESTRICT a, lon
     for (long i = 0; i < n; ++i) y[i] = activation<F>(a[i]);  // SIMD
 }
 
-// One row, dy times factor; db is where the row is added.
+// One row; db is where it is added.
 template <Activation F, typename REAL>
 BH_HD void backward_body(REAL* BH_RESTRICT da, REAL* BH_RESTRICT db, const REAL* BH_RESTRICT dy,
-                         const REAL* BH_RESTRICT y, REAL factor, long cols) {
+                         const REAL* BH_RESTRICT y, long cols) {
     for (long i = 0; i < cols; ++i) {  // SIMD
-        const REAL d = factor * dy[i] * activation_slope<F>(y[i]);  // [bias_activation.3]
+        const REAL d = dy[i] * activation_slope<F>(y[i]);  // [bias_activation.3]
         da[i] = d;
         db[i] += d;  // [bias_activation.4]
     }
@@ -43,7 +43,7 @@ BH_HD void add_body(REAL* BH_RESTRICT db, const REAL* BH_RESTRICT dy, REAL facto
     for (long i = 0; i < cols; ++i) db[i] += factor * dy[i];  // SIMD [bias_activation.4]
 }
 
-// As backward_body, where da is in the place of dy.
+// The same of dy times factor, where da is in the place of dy.
 template <Activation F, typename REAL>
 BH_HD void backward_in_place_body(REAL* BH_RESTRICT d, REAL* BH_RESTRICT db,
                                   const REAL* BH_RESTRICT y, REAL factor, long cols) {
@@ -79,8 +79,8 @@ BH_HD void backward_flat_body(REAL* BH_RESTRICT da, const REAL* BH_RESTRICT dy,
         BH_WITH_ACTIVATION(f, forward_flat_body<F>(y, a, n))                                      \
     }                                                                                             \
     BH_CLONES void backward_row(Activation f, REAL* da, REAL* db, const REAL* dy, const REAL* y,  \
-                                REAL factor, long cols) {                                         \
-        BH_WITH_ACTIVATION(f, backward_body<F>(da, db, dy, y, factor, cols))                      \
+                                long cols) {                                                      \
+        BH_WITH_ACTIVATION(f, backward_body<F>(da, db, dy, y, cols))                              \
     }                                                                                             \
     BH_CLONES void backward_flat(Activation f, REAL* da, const REAL* dy, const REAL* y, long n) { \
         BH_WITH_ACTIVATION(f, backward_flat_body<F>(da, dy, y, n))                                \
@@ -116,7 +116,7 @@ void bias_activation_backward_rows(REAL* da, double* db, const REAL* dy, const R
         else if (da == dy)
             backward_in_place(f, da + at, sums.row(), y + at, factor, cols);
         else
-            backward_row(f, da + at, sums.row(), dy + at, y + at, factor, cols);
+            backward_row(f, da + at, sums.row(), dy + at, y + at, cols);
     }
     sums.add_to(db);
 }

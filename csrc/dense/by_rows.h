@@ -10,8 +10,8 @@
 namespace bh_dense {
 
 constexpr long SMALL = 24, LARGE = 48;  // rows of a block, nearly
-constexpr double PIECE = 1 << 14;       // numbers that are packed in one go
-constexpr double RANGE = 8e6;           // terms of a weight gradient, likewise
+constexpr double PACK_NS = 0.5;         // for a number
+constexpr double PIECE_NS = 8e3, RANGE_NS = 2e5;  // of what is packed, or multiplied, in one go
 
 // Blocks of rows, and the groups of terms of the weight gradients that they lie in.
 struct Blocks {
@@ -38,10 +38,12 @@ struct Columns {
     long first, last;
 };
 
-// All columns of a matrix of a layer, whole panels, about so many at once.
-inline void cut(std::vector<Columns>& to, int layer, long columns, long panel, double at_once) {
+// All columns of a matrix of a layer, whole panels, so many nanoseconds of them at once.
+inline void cut(std::vector<Columns>& to, int layer, long columns, long panel, double at_once,
+                double of_a_column) {
     const long panels = bh_parts(columns, panel);
-    const BhSplit split{panels, int(bh_parts(panels, std::max(1L, long(at_once / double(panel)))))};
+    const long each = std::max(1L, long(at_once / (of_a_column * double(panel))));
+    const BhSplit split{panels, int(bh_parts(panels, each))};
     for (int c = 0; c < split.chunks; ++c)
         to.push_back({layer, split.begin(c) * panel, std::min(split.begin(c + 1) * panel, columns)});
 }
@@ -56,7 +58,7 @@ public:
         matrices.push_back({B, n, k, Scratch<REAL>(new REAL[matrix_packed_size<REAL>(n, k)])});
         at.resize(layer + 1, -1);
         at[layer] = int(matrices.size()) - 1;
-        cut(columns, layer, n, PANEL, PIECE / double(k));
+        cut(columns, layer, n, PANEL, PIECE_NS, PACK_NS * double(k));
     }
 
     int pieces() const { return int(columns.size()); }
@@ -140,11 +142,10 @@ public:
             const bool left_out = i == 0 && sparse;
             tiles.emplace_back(left_out ? nullptr : new REAL[rows * layer.inputs]);
             if (left_out)  // rows of dW, and of the layer's db all
-                cut(ranges, 0, layer.inputs, 1,
-                    RANGE * MATRIX_TERM_NS / sparse_gradient_ns(layer, rows));
+                cut(ranges, 0, layer.inputs, 1, RANGE_NS, sparse_gradient_ns(layer, rows));
             else
-                cut(ranges, i, layer.outputs, Packed<REAL>::PANEL,
-                    RANGE / double(rows * layer.inputs));
+                cut(ranges, i, layer.outputs, Packed<REAL>::PANEL, RANGE_NS,
+                    MATRIX_TERM_NS * double(rows * layer.inputs));
         }
     }
 

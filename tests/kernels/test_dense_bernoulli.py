@@ -1,5 +1,6 @@
 """Layers that end in a Bernoulli likelihood: as dense, bernoulli_logits and bias_activation one
-after the other; few rows by columns, many by parts (csrc/dense)."""
+after the other; few rows by columns, many in blocks (csrc/dense), where matrix_product has a factor
+for each row."""
 
 from itertools import pairwise
 
