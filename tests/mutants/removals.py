@@ -62,6 +62,8 @@ def removals(text):
                 places.append(site(*part, change, "false" if leaves else "true"))
         elif token.text == "for" and found[i + 1].text == "(":
             inner = within(found, i + 2, skip_brackets(found, i + 1) - 1, ";")
+            if len(inner) == 1:
+                continue  # (x : all) has no condition
             for part in parts(plain, found, *inner[1]):
                 words = " ".join(plain[slice(*part)].split())
                 operator = COMPARE.search(words)
