@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 from backhand.bench.harness import busy
@@ -158,6 +159,14 @@ def _notes(records: Sequence[Record], about: Record) -> list[str]:
         notes.append(
             f"Other processes used at most {loudest:.2f} cores; {rejected} rounds were rejected "
             f"as they used more than {busy.ALLOWED}."
+        )
+    for threads in sorted({r["threads"] for r in records} - {1}):
+        seen = sorted(x for r in records if r["threads"] == threads for x in r["scaling"])
+        if not seen:  # no round was measured
+            continue
+        notes.append(
+            f"{_threads(threads)} together did {seen[0]:.1f} to {seen[-1]:.1f} times the work of "
+            f"one, mostly {statistics.median(seen):.1f} times (products, once in each round)."
         )
     for r in records:
         notes += [f"{r['case']}: {label} failed: {why}" for label, why in r["errors"].items()]

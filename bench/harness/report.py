@@ -68,6 +68,7 @@ def record(measured: Measured) -> Record:
         "split": measured.split,
         "others_cores": max(measured.others) if busy.available() else None,
         "busy": _busy(measured),
+        "scaling": sorted(measured.scaling),
         "rejected_rounds": measured.rejected,
     }
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ class Measured:
     memory: dict[str, dict[str, Any]] = field(default_factory=dict)  # of a training step
     split: dict[str, Any] | None = None  # of a training step, at the first number of threads
     others: list[float] = field(default_factory=list)  # cores of other processes, by round
+    scaling: list[float] = field(default_factory=list)  # all threads' work by that of one
     rejected: int = 0
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -199,12 +201,14 @@ def rounds(result: Measured, ready: dict[str, Process], limit: Process, settings
     A peer whose process ends is an error of its own, and leaves ``ready``.
     """
     ours = {c.label for c in result.columns if c.ours}
-    calibrate = Calibration()
+    calibrate = Calibration(result.threads)
     times: list[dict[str, dict[str, float]]] = []
     limits: list[dict[str, float]] = []
     while len(times) < settings.rounds:
         row: dict[str, dict[str, float]] = {}
         loudest = 0.0
+        time.sleep(PAUSE)
+        scaling = calibrate.scaling()
         for label, process in list(ready.items()):
             time.sleep(PAUSE)
             before = calibrate()
@@ -236,6 +240,7 @@ def rounds(result: Measured, ready: dict[str, Process], limit: Process, settings
         times.append(row)
         limits.append(parts)
         result.others.append(loudest)
+        result.scaling.append(scaling)
     usual = statistics.median(row[label]["calibration"] for row in times for label in ready)
     for label in ready:
         result.blocks[label] = [
@@ -272,18 +277,35 @@ def busy_message(cores: float) -> str:
 
 
 class Calibration:
-    """Seconds of a fixed product on one thread of this process: the speed of the machine now."""
+    """Seconds of a fixed product on each of some threads at once: the speed of the machine now.
 
-    def __init__(self) -> None:
+    Two cores of a virtual machine are at times one of the host's; then two threads take as long
+    for two products as one thread, and one thread alone would not tell.
+    """
+
+    def __init__(self, threads: int) -> None:
         rng = np.random.default_rng(0)
-        self.a, self.b = (rng.standard_normal((384, 384), dtype=np.float32) for _ in "ab")
-        self.out = np.empty_like(self.a)
+        self.factors = [rng.standard_normal((384, 384), dtype=np.float32) for _ in range(threads)]
+        self.pool = ThreadPoolExecutor(threads)
         self()
 
     def __call__(self) -> float:
-        return min(self.once() for _ in range(6))
+        return self._seconds(self.factors)
 
-    def once(self) -> float:
+    def scaling(self) -> float:
+        """How many times the work of one thread all of them do."""
+        return len(self.factors) * self._seconds(self.factors[:1]) / self()
+
+    def _seconds(self, factors: list[Array]) -> float:
+        return min(self._once(factors) for _ in range(4))
+
+    def _once(self, factors: list[Array]) -> float:
         start = time.perf_counter()
-        np.matmul(self.a, self.b, out=self.out)
+        list(self.pool.map(_multiply, factors))
         return time.perf_counter() - start
+
+
+def _multiply(a: Array) -> None:
+    out = np.empty_like(a)
+    for _ in range(4):
+        np.matmul(a, a, out=out)
