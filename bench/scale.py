@@ -1,11 +1,12 @@
 """How time and memory grow with batch, samples, glimpses, image side, width and data.
 
-    python -m backhand.bench.scale -o results/scale
+    python -m backhand.bench.scale -o results/scale [--again]
 
 Each point is a process of its own, and does something tiny first, so that libraries are loaded.
 Time: the median after the first step.  Memory: the peak of what was resident, above what stood
 there with model and data (Linux alone tells).  The slope is that of a line through the upper half
-of the points, both axes logarithmic.  Writes scale.json, pictures, and the table of README.md.
+of the points, both axes logarithmic.  Writes scale.json, pictures, and the table of README.md; with
+--again, pictures and table alone, from the numbers that are there.
 """
 
 from __future__ import annotations
@@ -202,6 +203,9 @@ def _short(number: float, digits: int) -> str:
     return np.format_float_positional(number, digits, unique=False, fractional=False, trim="-")
 
 
+FINE = (1, 1.5, 2, 3, 4, 5, 7)  # what an axis of less than a power of ten has marks at
+
+
 def picture(curves: Sequence[Record], path: Path) -> None:
     """Time and memory of one quantity: the points, and the line through the upper ones."""
     from matplotlib.figure import Figure
@@ -219,7 +223,8 @@ def picture(curves: Sequence[Record], path: Path) -> None:
         axes.set_xticks(sorted({n for c in curves for n in c["points"]}))
         axes.xaxis.set(major_formatter="{x:g}", minor_locator=NullLocator())
         axes.tick_params(axis="x", labelsize=8)
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        low, high = axes.get_ylim()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else FINE))
         axes.yaxis.set(major_formatter="{x:g}", minor_formatter=NullFormatter())
         axes.set_title(f"{title} ~ {', '.join(grow)}")
         axes.grid(alpha=0.3)
@@ -231,11 +236,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=Path("results/scale"))
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--again", action="store_true", help="draw what was measured before")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
-    report: Record = {"conditions": conditions({}), "threads": args.threads}
-    report["curves"] = [c for series in SERIES for c in curves_of(series, args.threads)]
-    (args.output / "scale.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    numbers = args.output / "scale.json"
+    if not args.again:
+        measured: Record = {"conditions": conditions({}), "threads": args.threads}
+        measured["curves"] = [c for series in SERIES for c in curves_of(series, args.threads)]
+        numbers.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")
+    report = json.loads(numbers.read_text("utf-8"))
     for name in QUANTITIES:
         picture([c for c in report["curves"] if c["quantity"] == name], args.output / f"{name}.png")
     page = args.output / "README.md"

@@ -110,3 +110,12 @@ def test_the_page_has_what_was_measured():
 def test_what_is_said_not_to_grow_does_not(label):
     held = curve(label)["bytes"][-4:]
     assert max(held) < 1.2 * min(held)
+
+
+def test_what_was_measured_is_drawn_again(tmp_path, monkeypatch):
+    (tmp_path / "scale.json").write_bytes((RESULTS / "scale.json").read_bytes())
+    monkeypatch.setattr("sys.argv", ["scale", "--again", "-o", str(tmp_path)])
+    scale.main()
+    names = {path.stem for path in tmp_path.glob("*.png")}
+    assert names == {*scale.QUANTITIES} == {path.stem for path in RESULTS.glob("*.png")}
+    assert scale.table(saved()) in (tmp_path / "README.md").read_text("utf-8")
