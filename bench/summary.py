@@ -28,9 +28,10 @@ def summary(records: Sequence[dict[str, Any]]) -> str:
         cells = [step_name(r["case"], r["threads"]), *_cells(r), ""]
         lines.append(_row(cells[: len(head)]))
     about = records[-1]["conditions"]
+    commits = ", ".join(dict.fromkeys(r["conditions"]["commit"] or "unknown" for r in rows))
     versions = ", ".join(f"{name} {v}" for name, v in about["versions"].items())
     return "\n".join(
-        [*lines, "", f"{about['machine']}, {about['cores']} cores; {versions}; {about['commit']}."]
+        [*lines, "", f"{about['machine']}, {about['cores']} cores; {versions}; {commits}."]
     )
 
 
