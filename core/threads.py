@@ -87,6 +87,24 @@ def training_threads(count: int, data: int, k: int, chain: bool, divisible: bool
         yield
 
 
+@contextmanager
+def evaluation_threads(chain: bool) -> Iterator[None]:
+    """The threads that BLAS has go to the compiled kernels inside the block, where they run.
+
+    chain: as for ``training_threads``; it leaves everything as it is.
+    """
+    from threadpoolctl import threadpool_info
+
+    if chain or named() not in (None, "native") or _native_pool() is None:
+        yield
+        return
+    pools = (pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+    count = max(pools, default=1)
+    with blas_threads(1):  # which restores the others too
+        _set_native(count)
+        yield
+
+
 def parts() -> int:
     """Parts of a batch that run side by side."""
     return _parts

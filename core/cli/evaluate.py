@@ -8,6 +8,7 @@ from typing import Any
 
 from backhand.cli import emit, output_file, part_of, save_npz
 from backhand.device import host_backend, placed
+from backhand.threads import evaluation_threads
 
 
 def add_parser(subparsers: Any) -> None:
@@ -36,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     opened = Run.open(args.folder)
     model, data = placed(opened.load(), args.backend), opened.data()
     split = part_of(data, args.split)
-    with host_backend(args.backend):
+    chain = getattr(model, "recurrent", False)
+    with host_backend(args.backend), evaluation_threads(chain):
         result = evaluate(
             model, data, bound=args.bound, k=args.k, split=split,
             seed=args.seed, limit=args.limit, report=_Lines(), **settings,

@@ -236,3 +236,32 @@ with blas_threads(1):
     assert found[0] == "refused"
     assert found[-1] == "done"
     assert set(found) == {"refused", "done"}
+
+
+def test_an_evaluation_gives_the_threads_of_blas_to_the_compiled_kernels():
+    """In a process whose BLAS has two, as one may be all that a test run has."""
+    if not bh.backends()["native"].available:
+        pytest.skip(bh.backends()["native"].reason)
+    program = """
+import backhand as bh
+from backhand.threads import evaluation_threads, thread_counts
+
+def counts():
+    found = thread_counts()
+    return found["openblas"], found["native"]
+
+seen = [counts()]
+with evaluation_threads(chain=False):
+    seen.append(counts())
+with evaluation_threads(chain=True):
+    seen.append(counts())
+with bh.use_backend("numpy"), evaluation_threads(chain=False):
+    seen.append(counts())
+print([*seen, counts()])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "OPENBLAS_NUM_THREADS": "2"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    left = (2, 1)
+    assert done.stdout.strip() == str([left, (1, 2), left, left, left])
