@@ -102,11 +102,12 @@ void backward_by_columns(REAL* dx, const REAL* dy, const REAL* factors, long row
                                 std::min(stop, top.outputs));
         }
         const int n = phase - 1, i = count - phase;  // of the works, and of the layers
-        const int of_W = i == 0 && sparse ? of_data.chunks : to_W[n].split.chunks;
-        if (chunk < of_W && i == 0 && sparse)
-            return sparse_gradient(layers[0], da_of(0), rows, of_data.begin(chunk),
-                                   of_data.begin(chunk + 1));
-        if (chunk < of_W) return to_W[n].run(chunk);
+        const bool left_out = i == 0 && sparse;
+        const int of_W = left_out ? of_data.chunks : to_W[n].split.chunks;
+        if (chunk < of_W)
+            return left_out ? sparse_gradient(layers[0], da_of(0), rows, of_data.begin(chunk),
+                                              of_data.begin(chunk + 1))
+                            : to_W[n].run(chunk);
         to_x[n].run(chunk - of_W);
         if (i == 0) return;
         const LayerBack<REAL>& below = layers[i - 1];
